@@ -1,6 +1,7 @@
 #pragma once
 /// The activation functions of the model families.
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 

@@ -1,0 +1,28 @@
+#pragma once
+/// What a forward pass runs with.
+
+#include "tessera/core/arena.hpp"
+#include "tessera/core/parallel.hpp"
+
+namespace tessera {
+
+/// Workspace and thread count: all that an op needs besides its operands.
+struct Run {
+  Arena& arena;
+  int threads = default_threads();
+};
+
+/// Run plus the compute backend. The backend is a policy of the context, not of the layer: one model object runs
+/// through every Ops.
+template <class OpsT>
+struct Context : Run {
+  using Ops = OpsT;
+  using Scalar = typename OpsT::Scalar;
+
+  Context(const OpsT& backend, Arena& workspace, int thread_count = default_threads())
+      : Run{workspace, thread_count}, ops(backend) {}
+
+  const OpsT& ops;
+};
+
+}  // namespace tessera

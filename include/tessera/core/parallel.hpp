@@ -1,0 +1,30 @@
+#pragma once
+/// The one place where threads start.
+
+#include <omp.h>
+
+namespace tessera {
+
+/// All hardware threads that OpenMP offers (OMP_NUM_THREADS).
+inline int default_threads() { return omp_get_max_threads(); }
+
+/// Calls `body(begin, end, thread)` for `threads` contiguous pieces of [0, count), each a multiple of `grain` long
+/// except the last. Pieces must not share results: what one element computes never depends on the split.
+template <class Body>
+void parallel_for(int threads, int count, int grain, Body&& body) {
+  const int grains = (count + grain - 1) / grain;
+  const int pieces = threads < grains ? threads : grains;
+  if (pieces <= 1) {
+    if (count > 0) body(0, count, 0);
+    return;
+  }
+#pragma omp parallel num_threads(pieces)
+  {
+    const int thread = omp_get_thread_num(), team = omp_get_num_threads();
+    const int begin = static_cast<int>(static_cast<long long>(grains) * thread / team) * grain;
+    const int end = static_cast<int>(static_cast<long long>(grains) * (thread + 1) / team) * grain;
+    if (begin < count) body(begin, end < count ? end : count, thread);
+  }
+}
+
+}  // namespace tessera

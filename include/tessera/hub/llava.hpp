@@ -1,0 +1,107 @@
+#pragma once
+/// LLaVA and LLaVA-1.5 from a publisher's folder: builds the model from config.json and loads its weights.
+
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "tessera/hub/llava_config.hpp"
+#include "tessera/io/load.hpp"
+#include "tessera/model/llava.hpp"
+
+namespace tessera::hub {
+
+/// A model of the given type (`Llava<…>`, `Llava15<…>` or one with a connector of your own that takes (in, out, bias,
+/// dtype)), without weights. `dtype` is used by types whose format is chosen at run time.
+template <class Model, class VisionConfig, class TextConfig>
+Model build_llava(const LlavaConfig<VisionConfig, TextConfig>& config, DType dtype) {
+  using Vision = decltype(Model::vision);
+  using ConnectorT = decltype(Model::connector);
+  using Language = decltype(Model::language);
+  Vision vision(config.vision, config.selection, dtype);
+  Language language(config.text, dtype);
+  const int in = vision.out(), out = language.width();
+  const auto connector = [&]() -> ConnectorT {
+    if constexpr (requires { ConnectorT(in, out, true, dtype, 2); }) {
+      return ConnectorT(in, out, config.projector_bias, dtype, config.projector_depth);
+    } else {
+      return ConnectorT(in, out, config.projector_bias, dtype);
+    }
+  };
+  return Model(std::move(vision), connector(), std::move(language), splice::AtImageToken{config.image_token});
+}
+
+namespace detail {
+
+/// The part of a name before `suffix`, from the first tensor that ends with it; an Error if none does.
+inline std::string prefix_of(const io::Checkpoint& checkpoint, std::string_view suffix, const std::string& where) {
+  for (const std::string& name : checkpoint.names()) {
+    if (name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
+  }
+  fail(where, ": no tensor '…", suffix, "' found, so this is not a LLaVA checkpoint of a known layout");
+}
+
+/// Tensors of old files that are buffers, and of the tower those that follow its last selected hidden state.
+inline std::vector<std::string> ignored_tensors(const std::string& tower, int blocks_used, int depth) {
+  std::vector<std::string> ignored{"rotary_emb.inv_freq", tower + "post_layernorm.", tower + "embeddings.position_ids"};
+  for (int i = blocks_used; i < depth; ++i) ignored.push_back(tower + "encoder.layers." + std::to_string(i) + ".");
+  return ignored;
+}
+
+/// The publishers have used four spellings of the same tree; each part's prefix is found by a tensor that it must have.
+template <class Config>
+io::NameMap llava_names(const io::Checkpoint& checkpoint, const Config& config, int blocks_used, const std::string& where) {
+  const std::string language = prefix_of(checkpoint, "embed_tokens.weight", where);
+  io::NameMap names;
+  names.prefixes.emplace_back("language_model.model.", language);
+  names.prefixes.emplace_back("language_model.lm_head.", config.text.tied_head
+                                                             ? language + "embed_tokens."
+                                                             : prefix_of(checkpoint, "lm_head.weight", where) + "lm_head.");
+  if (config.original_layout) {
+    for (int i = 0; i < config.projector_depth; ++i) {
+      names.prefixes.emplace_back("multi_modal_projector.linear_" + std::to_string(i + 1) + ".",
+                                  "model.mm_projector." + std::to_string(2 * i) + ".");
+    }
+    names.prefixes.emplace_back("multi_modal_projector.", "model.mm_projector.");
+    // A copy of the tower inside the checkpoint is not what the reference reads.
+    names.ignored = {"rotary_emb.inv_freq", "model.vision_tower."};
+    return names;
+  }
+  const std::string tower = prefix_of(checkpoint, "embeddings.class_embedding", where);
+  names.prefixes.emplace_back("vision_tower.", tower);
+  names.prefixes.emplace_back("multi_modal_projector.",
+                              prefix_of(checkpoint, "multi_modal_projector.linear_1.weight", where) + "multi_modal_projector.");
+  names.ignored = ignored_tensors(tower, blocks_used, config.vision.depth);
+  if (config.text.tied_head) names.ignored.push_back("lm_head.weight");
+  return names;
+}
+
+/// A CLIP folder: either the tower alone or the whole of CLIP with its text half.
+inline io::NameMap tower_names(const io::Checkpoint& checkpoint, int blocks_used, int depth, const std::string& where) {
+  const std::string tower = prefix_of(checkpoint, "embeddings.class_embedding", where);
+  io::NameMap names{{{"vision_tower.", tower}}, ignored_tensors(tower, blocks_used, depth)};
+  names.ignored.insert(names.ignored.end(), {"text_model.", "text_projection.", "visual_projection.", "logit_scale"});
+  return names;
+}
+
+}  // namespace detail
+
+/// Builds the model and loads all its weights. `store` and `ops` must outlive it.
+template <class Model, class Config, class OpsT>
+Model load_llava(const std::filesystem::path& folder, const Config& config, DType dtype, OpsT& ops, io::WeightStore& store,
+                 const io::LoadProgress& progress = {}) {
+  Model model = build_llava<Model>(config, dtype);
+  const int blocks = static_cast<int>(model.vision.encoder.layers.size());
+  const io::Checkpoint& main = store.keep(io::Checkpoint::open(folder));
+  std::vector<io::WeightSource> sources;
+  sources.push_back({folder.string(), &main, detail::llava_names(main, config, blocks, folder.string())});
+  if (config.original_layout) {
+    const std::string where = config.vision_tower.string();
+    const io::Checkpoint& tower = store.keep(io::Checkpoint::open(config.vision_tower));
+    sources.push_back({where, &tower, detail::tower_names(tower, blocks, config.vision.depth, where)});
+  }
+  io::load_weights(model, sources, ops, store, progress);
+  return model;
+}
+
+}  // namespace tessera::hub

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <vector>
+
+#include "tessera/core/memory.hpp"
+#include "tessera/layer/attention.hpp"
+
+namespace tessera {
+
+/// Keys and values of all decoder blocks for up to `capacity` tokens of one sequence, in one block of memory.
+template <class S>
+class KvCache {
+ public:
+  KvCache(int blocks, int capacity, int width)
+      : capacity_(capacity),
+        width_(width),
+        blocks_(blocks),
+        memory_(2 * sizeof(S) * plane() * static_cast<std::size_t>(blocks)) {}
+
+  int capacity() const { return capacity_; }
+  /// Tokens held.
+  int size() const { return size_; }
+
+  /// Makes room for `tokens` more. Throws Error when the sequence would outgrow the capacity.
+  void grow(int tokens) {
+    if (tokens > capacity_ - size_) {
+      fail("the sequence of ", size_ + tokens, " tokens is longer than the limit of ", capacity_,
+           " that this session was planned for");
+    }
+    size_ += tokens;
+  }
+  /// Forgets everything after the first `tokens`.
+  void shrink(int tokens) { size_ = tokens < size_ ? tokens : size_; }
+
+  /// The rows of one block, new ones last.
+  KeyValues<S> block(int index) const {
+    S* keys = reinterpret_cast<S*>(memory_.data()) + 2 * plane() * static_cast<std::size_t>(index);
+    return {dense(keys, size_, width_), dense(keys + plane(), size_, width_)};
+  }
+
+ private:
+  std::size_t plane() const { return static_cast<std::size_t>(capacity_) * static_cast<std::size_t>(width_); }
+
+  int capacity_, width_, blocks_;
+  int size_ = 0;
+  Buffer memory_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,128 @@
+#pragma once
+/// Choosing the next token from logits. Order and rules of the filters are those of transformers
+/// (generation/logits_process.py): repetition penalty, temperature, top-k, top-p, min-p.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "tessera/core/error.hpp"
+
+namespace tessera {
+
+struct SamplerOptions {
+  float temperature = 0;  ///< 0: greedy, the most likely token
+  int top_k = 0;          ///< keep the k most likely; 0 for all
+  float top_p = 1;        ///< keep the fewest tokens that together have this probability
+  float min_p = 0;        ///< keep tokens at least this likely relative to the most likely one
+  float repetition_penalty = 1;
+  std::uint64_t seed = 0;
+};
+
+/// Holds its memory and its random state: the same options and logits give the same tokens on every machine.
+class Sampler {
+ public:
+  Sampler(const SamplerOptions& options, int vocab) : options_(options), state_(options.seed), seen_(vocab, false) {
+    if (!(options.temperature >= 0) || options.top_k < 0 || !(options.top_p > 0 && options.top_p <= 1) ||
+        !(options.min_p >= 0 && options.min_p <= 1) || !(options.repetition_penalty > 0)) {
+      fail("sampler: temperature ", options.temperature, " (at least 0), top_k ", options.top_k, " (at least 0), top_p ",
+           options.top_p, " (above 0, at most 1), min_p ", options.min_p, " (0 to 1), repetition_penalty ",
+           options.repetition_penalty, " (above 0): one is out of range");
+    }
+    logits_.reserve(static_cast<std::size_t>(vocab));
+    order_.reserve(static_cast<std::size_t>(vocab));
+  }
+
+  /// Tells the repetition penalty about tokens of the prompt; ids outside the vocabulary (image marks) are passed over.
+  void observe(std::span<const int> ids) {
+    for (const int id : ids) {
+      if (id >= 0 && static_cast<std::size_t>(id) < seen_.size()) seen_[static_cast<std::size_t>(id)] = true;
+    }
+  }
+
+  /// The next token. Its choice is observed.
+  template <class S>
+  int next(std::span<const S> logits) {
+    logits_.assign(logits.begin(), logits.end());
+    penalise_repetition();
+    const int id = options_.temperature == 0 ? most_likely() : draw();
+    observe({&id, 1});
+    return id;
+  }
+
+ private:
+  void penalise_repetition() {
+    if (options_.repetition_penalty == 1) return;
+    for (std::size_t i = 0; i < logits_.size(); ++i) {
+      if (seen_[i]) logits_[i] = logits_[i] > 0 ? logits_[i] / options_.repetition_penalty : logits_[i] * options_.repetition_penalty;
+    }
+  }
+
+  int most_likely() const {
+    return static_cast<int>(std::max_element(logits_.begin(), logits_.end()) - logits_.begin());
+  }
+
+  /// Sorts by likelihood, cuts the tail by each rule, and draws from what is left.
+  int draw() {
+    order_.resize(logits_.size());
+    std::iota(order_.begin(), order_.end(), 0);
+    std::sort(order_.begin(), order_.end(), [&](int a, int b) {
+      const float la = logits_[static_cast<std::size_t>(a)], lb = logits_[static_cast<std::size_t>(b)];
+      return la != lb ? la > lb : a < b;
+    });
+    if (options_.top_k > 0 && static_cast<std::size_t>(options_.top_k) < order_.size()) {
+      order_.resize(static_cast<std::size_t>(options_.top_k));
+    }
+    cut_top_p();
+    cut_min_p();
+    double total = 0;
+    for (const int id : order_) total += weight(id);
+    double left = uniform() * total;
+    for (const int id : order_) {
+      left -= weight(id);
+      if (left < 0) return id;
+    }
+    return order_.back();
+  }
+
+  void cut_top_p() {
+    if (options_.top_p >= 1) return;
+    double total = 0, kept = 0;
+    for (const int id : order_) total += weight(id);
+    std::size_t count = 0;
+    while (count < order_.size() && kept < options_.top_p * total) kept += weight(order_[count++]);
+    order_.resize(std::max<std::size_t>(count, 1));
+  }
+
+  void cut_min_p() {
+    if (options_.min_p <= 0) return;
+    std::size_t count = 1;
+    while (count < order_.size() && weight(order_[count]) >= options_.min_p) ++count;
+    order_.resize(count);
+  }
+
+  /// Probability relative to the most likely token.
+  double weight(int id) const {
+    const float best = logits_[static_cast<std::size_t>(order_.front())];
+    return std::exp((static_cast<double>(logits_[static_cast<std::size_t>(id)]) - best) / options_.temperature);
+  }
+
+  /// splitmix64 (Steele et al. 2014), 53 bits in [0, 1).
+  double uniform() {
+    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  }
+
+  SamplerOptions options_;
+  std::uint64_t state_;
+  std::vector<bool> seen_;
+  std::vector<float> logits_;
+  std::vector<int> order_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,100 @@
+#pragma once
+/// Multi-head self-attention with four projections.
+
+#include <cmath>
+
+#include "tessera/layer/linear.hpp"
+#include "tessera/layer/rotary.hpp"
+
+namespace tessera {
+
+/// Keys and values of earlier tokens followed by room for the new ones: [past + tokens, kv_heads · head_dim] each.
+template <class S>
+struct KeyValues {
+  Mat<S> keys, values;
+};
+
+struct AttentionConfig {
+  int width = 0;
+  int heads = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  bool qkv_bias = false;
+  bool out_bias = false;
+  bool causal = false;
+  const char* out_name = "o_proj";  ///< published name of the output projection
+};
+
+/// What goes with x into an attention layer.
+template <class S>
+struct AttentionInputs {
+  Mat<const S> residual{};                ///< added to y; a null view for none
+  const RotaryTables<S>* rope = nullptr;  ///< rotates queries and keys; null for none
+  const KeyValues<S>* kv = nullptr;       ///< null: attend within x alone. Else the new keys and values go to its last
+                                          ///< rows, and all of its rows are attended to
+};
+
+/// y = out(softmax(q kᵀ / sqrt(head_dim)) v) + residual, with grouped key/value heads, optional rotary embedding and
+/// optional cache. x, y: [tokens, Width]. `Inner` = heads · head_dim, `KvInner` = kv_heads · head_dim.
+template <dim Width = dyn, dim Inner = dyn, dim KvInner = dyn, class Format = any_format>
+struct Attention {
+  static constexpr dim in_width = Width, out_width = Width;
+
+  Linear<Width, Inner, Format> q_proj;
+  Linear<Width, KvInner, Format> k_proj, v_proj;
+  Linear<Inner, Width, Format> out_proj;
+  AttentionShape shape;
+  const char* out_name;
+
+  explicit Attention(const AttentionConfig& cfg, DType dtype = DType::f32)
+      : q_proj(cfg.width, cfg.heads * cfg.head_dim, cfg.qkv_bias, dtype),
+        k_proj(cfg.width, cfg.kv_heads * cfg.head_dim, cfg.qkv_bias, dtype),
+        v_proj(cfg.width, cfg.kv_heads * cfg.head_dim, cfg.qkv_bias, dtype),
+        out_proj(cfg.heads * cfg.head_dim, cfg.width, cfg.out_bias, dtype),
+        shape{cfg.heads, cfg.kv_heads, cfg.head_dim, 1 / std::sqrt(static_cast<float>(cfg.head_dim)), cfg.causal},
+        out_name(cfg.out_name) {
+    if (cfg.kv_heads < 1 || cfg.heads % cfg.kv_heads != 0) {
+      fail("attention: ", cfg.heads, " heads cannot share ", cfg.kv_heads, " key/value heads evenly");
+    }
+  }
+  int out() const { return out_proj.out(); }
+
+  template <class V, class First, class... L>
+  static void params(V&& v, First& first, L&... l) {
+    v("q_proj", first.q_proj, l.q_proj...);
+    v("k_proj", first.k_proj, l.k_proj...);
+    v("v_proj", first.v_proj, l.v_proj...);
+    v(first.out_name, first.out_proj, l.out_proj...);
+  }
+
+  template <Need N, class S>
+  struct Saved {
+    typename Linear<Width, Inner, Format>::template Saved<N, S> x;  // one input for q, k and v
+    [[no_unique_address]] saved_if<N.any(), Mat<const S>> q, k, v;
+    typename Linear<Inner, Width, Format>::template Saved<N, S> out;
+  };
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> args, Saved<N, S>& saved) const {
+    TemporaryScope<N> scope(c.arena);
+    const Mat<S> q = c.arena.template mat<S>(x.rows, q_proj.out());
+    const KeyValues<S> all = args.kv != nullptr ? *args.kv
+                                                : KeyValues<S>{c.arena.template mat<S>(x.rows, k_proj.out()),
+                                                               c.arena.template mat<S>(x.rows, v_proj.out())};
+    const int past = all.keys.rows - x.rows;
+    const Mat<S> k = all.keys.rows_at(past, x.rows), v = all.values.rows_at(past, x.rows);
+    q_proj.template forward<N>(c, x, q, saved.x);
+    infer(k_proj, c, x, k);
+    infer(v_proj, c, x, v);
+    if (args.rope != nullptr) {
+      c.ops.rotate(c, q, shape.heads, args.rope->cos, args.rope->sin);
+      c.ops.rotate(c, k, shape.kv_heads, args.rope->cos, args.rope->sin);
+    }
+    const Mat<S> heads = c.arena.template mat<S>(x.rows, q_proj.out());
+    c.ops.attention(c, q, all.keys, all.values, shape, heads);
+    out_proj.template forward<N>(c, heads, y, Epilogue<S>{.residual = args.residual}, saved.out);
+    if constexpr (N.any()) saved.q = q, saved.k = all.keys, saved.v = all.values;
+  }
+};
+
+}  // namespace tessera
