@@ -53,4 +53,14 @@ struct f16 {
   }
 };
 
+/// Calls `f` with a value of the format type of a floating-point DType: `with_format(type, [&]<class F>(F) { … })`.
+template <class F>
+constexpr decltype(auto) with_format(DType type, F&& f) {
+  switch (type) {
+    case DType::bf16: return f(bf16{});
+    case DType::f16: return f(f16{});
+    default: return f(f32{});
+  }
+}
+
 }  // namespace tessera

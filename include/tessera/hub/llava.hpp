@@ -41,11 +41,19 @@ inline std::string prefix_of(const io::Checkpoint& checkpoint, std::string_view 
   fail(where, ": no tensor '…", suffix, "' found, so this is not a LLaVA checkpoint of a known layout");
 }
 
-/// Tensors of old files that are buffers, and of the tower those that follow its last selected hidden state.
+/// Tensors of a tower that are buffers or that follow its last selected hidden state.
 inline std::vector<std::string> ignored_tensors(const std::string& tower, int blocks_used, int depth) {
-  std::vector<std::string> ignored{"rotary_emb.inv_freq", tower + "post_layernorm.", tower + "embeddings.position_ids"};
+  std::vector<std::string> ignored{tower + "post_layernorm.", tower + "embeddings.position_ids"};
   for (int i = blocks_used; i < depth; ++i) ignored.push_back(tower + "encoder.layers." + std::to_string(i) + ".");
   return ignored;
+}
+
+/// Adds the tower of a checkpoint that begins with `embeddings.class_embedding` under some prefix.
+inline void add_tower(io::NameMap& names, const io::Checkpoint& checkpoint, int blocks_used, int depth, const std::string& where) {
+  const std::string tower = prefix_of(checkpoint, "embeddings.class_embedding", where);
+  names.prefixes.emplace_back("vision_tower.", tower);
+  const std::vector<std::string> ignored = ignored_tensors(tower, blocks_used, depth);
+  names.ignored.insert(names.ignored.end(), ignored.begin(), ignored.end());
 }
 
 /// The publishers have used four spellings of the same tree; each part's prefix is found by a tensor that it must have.
@@ -53,34 +61,36 @@ template <class Config>
 io::NameMap llava_names(const io::Checkpoint& checkpoint, const Config& config, int blocks_used, const std::string& where) {
   const std::string language = prefix_of(checkpoint, "embed_tokens.weight", where);
   io::NameMap names;
+  names.ignored.emplace_back("rotary_emb.inv_freq");
   names.prefixes.emplace_back("language_model.model.", language);
-  names.prefixes.emplace_back("language_model.lm_head.", config.text.tied_head
-                                                             ? language + "embed_tokens."
-                                                             : prefix_of(checkpoint, "lm_head.weight", where) + "lm_head.");
+  if (config.text.tied_head) {
+    names.prefixes.emplace_back("language_model.lm_head.", language + "embed_tokens.");
+    names.ignored.emplace_back("lm_head.weight");
+  } else {
+    names.prefixes.emplace_back("language_model.", prefix_of(checkpoint, "lm_head.weight", where));
+  }
   if (config.original_layout) {
     for (int i = 0; i < config.projector_depth; ++i) {
       names.prefixes.emplace_back("multi_modal_projector.linear_" + std::to_string(i + 1) + ".",
                                   "model.mm_projector." + std::to_string(2 * i) + ".");
     }
     names.prefixes.emplace_back("multi_modal_projector.", "model.mm_projector.");
-    // A copy of the tower inside the checkpoint is not what the reference reads.
-    names.ignored = {"rotary_emb.inv_freq", "model.vision_tower."};
-    return names;
+  } else {
+    const std::string first = "multi_modal_projector.linear_1.weight";
+    names.prefixes.emplace_back("multi_modal_projector.", prefix_of(checkpoint, first, where) + "multi_modal_projector.");
   }
-  const std::string tower = prefix_of(checkpoint, "embeddings.class_embedding", where);
-  names.prefixes.emplace_back("vision_tower.", tower);
-  names.prefixes.emplace_back("multi_modal_projector.",
-                              prefix_of(checkpoint, "multi_modal_projector.linear_1.weight", where) + "multi_modal_projector.");
-  names.ignored = ignored_tensors(tower, blocks_used, config.vision.depth);
-  if (config.text.tied_head) names.ignored.push_back("lm_head.weight");
+  if (!config.original_layout || config.tower_in_model) {
+    add_tower(names, checkpoint, blocks_used, config.vision.depth, where);
+  } else {
+    names.ignored.emplace_back("model.vision_tower.");  // a copy that the reference does not read
+  }
   return names;
 }
 
 /// A CLIP folder: either the tower alone or the whole of CLIP with its text half.
 inline io::NameMap tower_names(const io::Checkpoint& checkpoint, int blocks_used, int depth, const std::string& where) {
-  const std::string tower = prefix_of(checkpoint, "embeddings.class_embedding", where);
-  io::NameMap names{{{"vision_tower.", tower}}, ignored_tensors(tower, blocks_used, depth)};
-  names.ignored.insert(names.ignored.end(), {"text_model.", "text_projection.", "visual_projection.", "logit_scale"});
+  io::NameMap names{{}, {"text_model.", "text_projection.", "visual_projection.", "logit_scale"}};
+  add_tower(names, checkpoint, blocks_used, depth, where);
   return names;
 }
 
@@ -88,14 +98,14 @@ inline io::NameMap tower_names(const io::Checkpoint& checkpoint, int blocks_used
 
 /// Builds the model and loads all its weights. `store` and `ops` must outlive it.
 template <class Model, class Config, class OpsT>
-Model load_llava(const std::filesystem::path& folder, const Config& config, DType dtype, OpsT& ops, io::WeightStore& store,
+Model load_llava(const std::filesystem::path& folder, const Config& config, DType dtype, OpsT& ops, WeightStore& store,
                  const io::LoadProgress& progress = {}) {
   Model model = build_llava<Model>(config, dtype);
   const int blocks = static_cast<int>(model.vision.encoder.layers.size());
   const io::Checkpoint& main = store.keep(io::Checkpoint::open(folder));
   std::vector<io::WeightSource> sources;
   sources.push_back({folder.string(), &main, detail::llava_names(main, config, blocks, folder.string())});
-  if (config.original_layout) {
+  if (config.original_layout && !config.tower_in_model) {
     const std::string where = config.vision_tower.string();
     const io::Checkpoint& tower = store.keep(io::Checkpoint::open(config.vision_tower));
     sources.push_back({where, &tower, detail::tower_names(tower, blocks, config.vision.depth, where)});

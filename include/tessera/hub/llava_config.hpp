@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/hub/generation_config.hpp"
 #include "tessera/io/config.hpp"
 #include "tessera/language/llama.hpp"
 #include "tessera/model/splice.hpp"
@@ -22,11 +23,11 @@ struct LlavaConfig {
   int projector_depth = 2;  ///< linear layers; 1 is LLaVA, 2 is LLaVA-1.5
   bool projector_bias = true;
   int image_token = -200;  ///< the id that marks image rows; −200 in the original layout, where none is reserved
-  std::vector<int> eos;    ///< ids that end an answer
   DType stored = DType::f32;  ///< the type that the config announces for the weights
 
   bool original_layout = false;
   std::filesystem::path vision_tower;  ///< original layout: the folder of the tower
+  bool tower_in_model = false;         ///< original layout: the tower was trained, so the model's files hold its weights
   bool pad_to_square = false;          ///< original layout: `image_aspect_ratio` is `pad`
   bool image_start_end = false;        ///< original layout: <im_start> and <im_end> around the image
 };
@@ -55,16 +56,8 @@ inline DType stored_dtype(const json& config) {
   return DType::f32;
 }
 
-/// One id or a list of ids.
-inline std::vector<int> id_list(const json& config, std::string_view key, const std::string& where) {
-  const auto found = config.find(key);
-  if (found == config.end() || found->is_null()) return {};
-  if (found->is_array()) return io::json_as<std::vector<int>>(*found, where + ": " + std::string(key));
-  return {io::json_as<int>(*found, where + ": " + std::string(key))};
-}
-
 inline std::vector<int> layer_list(const json& config, std::string_view key, const std::string& where) {
-  const std::vector<int> layers = id_list(config, key, where);
+  const std::vector<int> layers = int_or_list(config, key, where);
   return layers.empty() ? std::vector<int>{-2} : layers;
 }
 
@@ -142,6 +135,7 @@ void read_original_layout(const json& root, const std::filesystem::path& folder,
   config.selection.layers = layer_list(root, "mm_vision_select_layer", where);
   config.selection.class_token = keeps_class_token(root, "mm_vision_select_feature", where);
   config.pad_to_square = io::value_or<std::string>(root, "image_aspect_ratio", "square", where) == "pad";
+  config.tower_in_model = io::value_or(root, "unfreeze_mm_vision_tower", false, where);
   config.image_start_end = io::value_or(root, "mm_use_im_start_end", false, where);
   config.vision_tower = find_vision_tower(folder, io::require<std::string>(root, "mm_vision_tower", where), tower);
   const std::filesystem::path tower_file = config.vision_tower / "config.json";
@@ -152,7 +146,7 @@ void read_original_layout(const json& root, const std::filesystem::path& folder,
 
 }  // namespace detail
 
-/// Reads config.json (and generation_config.json, where it exists) of a LLaVA folder. `vision_tower` overrides where the
+/// Reads config.json of a LLaVA folder. `vision_tower` overrides where the
 /// original layout looks for its tower.
 template <class VisionConfig = ClipVisionConfig, class TextConfig = LlamaConfig>
 LlavaConfig<VisionConfig, TextConfig> read_llava_config(const std::filesystem::path& folder,
@@ -169,15 +163,6 @@ LlavaConfig<VisionConfig, TextConfig> read_llava_config(const std::filesystem::p
     detail::read_hub_layout(root, where, config);
   }
   config.stored = detail::stored_dtype(root);
-  const std::filesystem::path generation = folder / "generation_config.json";
-  if (std::filesystem::exists(generation)) {
-    config.eos = detail::id_list(io::read_json_file(generation), "eos_token_id", generation.string());
-  }
-  if (config.eos.empty()) config.eos = detail::id_list(root, "eos_token_id", where);
-  if (const io::json* text = detail::find_object(root, "text_config"); text != nullptr && config.eos.empty()) {
-    config.eos = detail::id_list(*text, "eos_token_id", where);
-  }
-  if (config.eos.empty()) config.eos = {2};
   return config;
 }
 

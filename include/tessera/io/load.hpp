@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -14,30 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "tessera/core/memory.hpp"
 #include "tessera/core/params.hpp"
+#include "tessera/core/weight_store.hpp"
 #include "tessera/format/float_formats.hpp"
 #include "tessera/io/checkpoint.hpp"
 
 namespace tessera::io {
-
-/// Owns what loaded weights point at: mapped checkpoints, and copies where a file holds another format.
-class WeightStore {
- public:
-  /// Keeps a checkpoint alive; the reference stays valid as long as the store.
-  const Checkpoint& keep(Checkpoint checkpoint) {
-    checkpoints_.push_back(std::make_unique<Checkpoint>(std::move(checkpoint)));
-    return *checkpoints_.back();
-  }
-  std::byte* allocate(std::size_t bytes) {
-    buffers_.emplace_back(bytes);
-    return buffers_.back().data();
-  }
-
- private:
-  std::vector<std::unique_ptr<Checkpoint>> checkpoints_;
-  std::vector<Buffer> buffers_;
-};
 
 /// How a publisher names the parameters of a model.
 struct NameMap {
@@ -86,14 +67,6 @@ void convert_elements(const std::byte* source, std::size_t count, std::byte* tar
     const typename To::storage out = To::encode(From::decode(in));
     std::memcpy(target + i * sizeof out, &out, sizeof out);
   }
-}
-
-/// Calls f with the format type of a floating-point dtype.
-template <class F>
-void with_format(DType type, F&& f) {
-  if (type == DType::bf16) return f(bf16{});
-  if (type == DType::f16) return f(f16{});
-  f(f32{});
 }
 
 inline void convert(DType from, const std::byte* source, std::size_t count, DType to, std::byte* target) {

@@ -21,6 +21,8 @@ class KvCache {
   /// Tokens held.
   int size() const { return size_; }
 
+  std::size_t bytes() const { return memory_.size(); }
+
   /// Makes room for `tokens` more. Throws Error when the sequence would outgrow the capacity.
   void grow(int tokens) {
     if (tokens > capacity_ - size_) {

@@ -46,6 +46,7 @@ class Session {
 
   /// Bytes of the planned workspace, without the cache.
   std::size_t workspace_bytes() const { return arena_.peak(); }
+  std::size_t cache_bytes() const { return cache_.bytes(); }
   const Limits& limits() const { return limits_; }
   /// Tokens that the model has seen.
   int size() const { return cache_.size(); }
@@ -96,11 +97,16 @@ class Session {
   /// Appends one token and returns the logits after it, valid until the next call.
   std::span<const S> step(int id) { return prefill({&id, 1}); }
 
+  /// Forgets all tokens after the first `tokens`, of which `image_rows` were image tokens. Images stay encoded, so a
+  /// dialogue can go on from any point without seeing its images again.
+  void rewind(int tokens, int image_rows) {
+    cache_.shrink(tokens);
+    rows_used_ = image_rows;
+  }
   /// Forgets all images and tokens.
   void reset() {
     images_ = 0;
-    rows_used_ = 0;
-    cache_.shrink(0);
+    rewind(0, 0);
   }
 
  private:

@@ -1,0 +1,92 @@
+#pragma once
+/// Everything in a LLaVA folder but the weights: config, tokenizer, image processor, prompt format.
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tessera/hub/llava_config.hpp"
+#include "tessera/io/conversation.hpp"
+#include "tessera/io/decode_image.hpp"
+#include "tessera/io/image_processor.hpp"
+#include "tessera/io/tokenizer.hpp"
+
+namespace tessera::hub {
+
+struct LlavaFolder {
+  LlavaConfig<> config;
+  GenerationConfig generation;
+  io::Tokenizer tokenizer;
+  io::ImageProcessor processor;
+  io::ConversationTemplate conversation;
+
+  /// Reads a folder in any of the published layouts. `vision_tower` overrides where the original layout looks for its
+  /// tower.
+  static LlavaFolder open(const std::filesystem::path& folder, const std::filesystem::path& vision_tower = {});
+
+  /// An image file as the vision tower gets it. EXIF orientation counts as in the layout's reference: transformers
+  /// applies it, the original code does not.
+  io::Pixels pixels(const std::filesystem::path& image) const {
+    return processor.preprocess(io::decode_image(image, {.apply_exif_orientation = !config.original_layout}));
+  }
+
+  /// A question with the placeholders of its images in front, as the family was trained.
+  std::string with_images(const std::string& question, std::size_t images) const {
+    const std::string mark(config.image_start_end ? "<im_start><image><im_end>\n" : "<image>\n");
+    std::string text;
+    for (std::size_t i = 0; i < images; ++i) text += mark;
+    return text + question;
+  }
+
+  /// The prompt of a conversation whose last turn is the user's.
+  std::string format(std::span<const io::Turn> turns) const { return io::format_conversation(conversation, turns, true); }
+
+  /// Ids of a prompt in which each `<image>` stands for one image of `rows_per_image` rows. Throws Error unless it has
+  /// exactly `images` of them.
+  std::vector<int> prompt_ids(std::string_view prompt, std::size_t images, int rows_per_image) const {
+    std::size_t placeholders = 0;
+    for (std::size_t at = prompt.find(io::image_placeholder); at != prompt.npos;
+         at = prompt.find(io::image_placeholder, at + io::image_placeholder.size())) {
+      ++placeholders;
+    }
+    if (placeholders != images) {
+      fail("the prompt has ", placeholders, " <image> placeholder(s), but ", images, " image(s) are given: expected one for each");
+    }
+    const std::vector<int> rows(images, rows_per_image);
+    if (!config.original_layout) return io::tokenize_with_image_rows(tokenizer, prompt, rows);
+    std::vector<int> ids;
+    for (const int id : io::tokenize_with_image_sentinels(tokenizer, prompt, config.image_token)) {
+      ids.insert(ids.end(), id == config.image_token ? static_cast<std::size_t>(rows_per_image) : 1, id);
+    }
+    return ids;
+  }
+};
+
+namespace detail {
+
+/// The template that LLaVA's own programs pick from a model's name (llava/eval/run_llava.py), and for LLaVA-1.5 that of
+/// its evaluation scripts.
+inline io::ConversationTemplate original_template(const std::string& folder_name, int projector_depth) {
+  if (folder_name.find("llama-2") != folder_name.npos) return io::ConversationTemplate::llava_llama_2;
+  if (projector_depth > 1) return io::ConversationTemplate::vicuna_v1;
+  if (folder_name.find("v1") != folder_name.npos) return io::ConversationTemplate::llava_v1;
+  return io::ConversationTemplate::llava_v0;
+}
+
+}  // namespace detail
+
+inline LlavaFolder LlavaFolder::open(const std::filesystem::path& folder, const std::filesystem::path& vision_tower) {
+  if (!std::filesystem::is_directory(folder)) fail(folder.string(), ": the model folder is missing or not a folder");
+  LlavaConfig<> config = read_llava_config(folder, vision_tower);
+  io::ImageProcessor processor = io::load_image_processor(config.original_layout ? config.vision_tower : folder);
+  processor.pad_to_square |= config.pad_to_square;
+  const std::string name = std::filesystem::absolute(folder).lexically_normal().filename().string();
+  const auto conversation = config.original_layout ? detail::original_template(name, config.projector_depth)
+                                                   : io::ConversationTemplate::hugging_face;
+  return {std::move(config), read_generation_config(folder), io::Tokenizer::from_folder(folder), processor, conversation};
+}
+
+}  // namespace tessera::hub
