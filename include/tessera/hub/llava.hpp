@@ -12,20 +12,20 @@
 namespace tessera::hub {
 
 /// A model of the given type (`Llava<…>`, `Llava15<…>` or one with a connector of your own that takes (in, out, bias,
-/// dtype)), without weights. `dtype` is used by types whose format is chosen at run time.
+/// dtype)), without weights. `formats` is for types whose format is chosen at run time.
 template <class Model, class VisionConfig, class TextConfig>
-Model build_llava(const LlavaConfig<VisionConfig, TextConfig>& config, DType dtype) {
+Model build_llava(const LlavaConfig<VisionConfig, TextConfig>& config, const SlotFormats& formats) {
   using Vision = decltype(Model::vision);
   using ConnectorT = decltype(Model::connector);
   using Language = decltype(Model::language);
-  Vision vision(config.vision, config.selection, dtype);
-  Language language(config.text, dtype);
+  Vision vision(config.vision, config.selection, formats.vision);
+  Language language(config.text, formats.language);
   const int in = vision.out(), out = language.width();
   const auto connector = [&]() -> ConnectorT {
-    if constexpr (requires { ConnectorT(in, out, true, dtype, 2); }) {
-      return ConnectorT(in, out, config.projector_bias, dtype, config.projector_depth);
+    if constexpr (requires { ConnectorT(in, out, true, DType::f32, 2); }) {
+      return ConnectorT(in, out, config.projector_bias, formats.connector, config.projector_depth);
     } else {
-      return ConnectorT(in, out, config.projector_bias, dtype);
+      return ConnectorT(in, out, config.projector_bias, formats.connector);
     }
   };
   return Model(std::move(vision), connector(), std::move(language), splice::AtImageToken{config.image_token});
@@ -98,9 +98,9 @@ inline io::NameMap tower_names(const io::Checkpoint& checkpoint, int blocks_used
 
 /// Builds the model and loads all its weights. `store` and `ops` must outlive it.
 template <class Model, class Config, class OpsT>
-Model load_llava(const std::filesystem::path& folder, const Config& config, DType dtype, OpsT& ops, WeightStore& store,
+Model load_llava(const std::filesystem::path& folder, const Config& config, const SlotFormats& formats, OpsT& ops, WeightStore& store,
                  const io::LoadProgress& progress = {}) {
-  Model model = build_llava<Model>(config, dtype);
+  Model model = build_llava<Model>(config, formats);
   const int blocks = static_cast<int>(model.vision.encoder.layers.size());
   const io::Checkpoint& main = store.keep(io::Checkpoint::open(folder));
   std::vector<io::WeightSource> sources;

@@ -15,6 +15,11 @@
 
 namespace tessera::hub {
 
+/// The format in which each slot's weights are held.
+struct SlotFormats {
+  DType vision = DType::f32, connector = DType::f32, language = DType::f32;
+};
+
 template <class VisionConfig = ClipVisionConfig, class TextConfig = LlamaConfig>
 struct LlavaConfig {
   VisionConfig vision;
@@ -23,7 +28,7 @@ struct LlavaConfig {
   int projector_depth = 2;  ///< linear layers; 1 is LLaVA, 2 is LLaVA-1.5
   bool projector_bias = true;
   int image_token = -200;  ///< the id that marks image rows; −200 in the original layout, where none is reserved
-  DType stored = DType::f32;  ///< the type that the config announces for the weights
+  SlotFormats stored;       ///< the types that the config announces for the weights
 
   bool original_layout = false;
   std::filesystem::path vision_tower;  ///< original layout: the folder of the tower
@@ -141,6 +146,7 @@ void read_original_layout(const json& root, const std::filesystem::path& folder,
   const std::filesystem::path tower_file = config.vision_tower / "config.json";
   const json tower_root = io::read_json_file(tower_file);
   const json* nested = find_object(tower_root, "vision_config");
+  if (!config.tower_in_model) config.stored.vision = stored_dtype(tower_root);
   io::read_config(nested != nullptr ? *nested : tower_root, tower_file.string(), config.vision);
 }
 
@@ -157,12 +163,13 @@ LlavaConfig<VisionConfig, TextConfig> read_llava_config(const std::filesystem::p
   const auto type = io::value_or<std::string>(root, "model_type", "", where);
   if (type != "llava" && type != "llava_llama") fail(where, ": model_type is '", type, "', expected llava or llava_llama");
   LlavaConfig<VisionConfig, TextConfig> config;
+  const DType stored = detail::stored_dtype(root);
+  config.stored = {stored, stored, stored};
   if (root.contains("mm_vision_tower")) {
     detail::read_original_layout(root, folder, vision_tower, where, config);
   } else {
     detail::read_hub_layout(root, where, config);
   }
-  config.stored = detail::stored_dtype(root);
   return config;
 }
 

@@ -111,11 +111,7 @@ class Native {
   void lookup(Run& run, std::span<const int> ids, WeightView table, Mat<float> y) const {
     for_rows(run, y.rows, y.cols, [&](int r) {
       const std::size_t first = static_cast<std::size_t>(ids[static_cast<std::size_t>(r)]) * table.cols;
-      switch (table.dtype) {
-        case DType::bf16: return decode_row<bf16>(table, first, y.row(r));
-        case DType::f16: return decode_row<f16>(table, first, y.row(r));
-        default: return decode_row<f32>(table, first, y.row(r));
-      }
+      with_format(table.dtype, [&]<class Format>(Format) { decode_row<Format>(table, first, y.row(r)); });
     });
   }
 
