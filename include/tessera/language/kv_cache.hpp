@@ -34,6 +34,16 @@ class KvCache {
   /// Forgets everything after the first `tokens`.
   void shrink(int tokens) { size_ = tokens < size_ ? tokens : size_; }
 
+  /// Becomes a copy of another cache of the same shape, with which the first `shared` tokens are known to agree.
+  void copy_from(const KvCache& other, int shared) {
+    size_ = other.size_;
+    for (int i = 0; i < blocks_; ++i) {
+      const KeyValues<S> from = other.block(i), to = block(i);
+      copy(from.keys.rows_at(shared, size_ - shared), to.keys.rows_at(shared, size_ - shared));
+      copy(from.values.rows_at(shared, size_ - shared), to.values.rows_at(shared, size_ - shared));
+    }
+  }
+
   /// The rows of one block, new ones last.
   KeyValues<S> block(int index) const {
     S* keys = reinterpret_cast<S*>(memory_.data()) + 2 * plane() * static_cast<std::size_t>(index);

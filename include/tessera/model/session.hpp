@@ -97,6 +97,37 @@ class Session {
   /// Appends one token and returns the logits after it, valid until the next call.
   std::span<const S> step(int id) { return prefill({&id, 1}); }
 
+  /// Continuations of one prompt side by side, for a beam search: each has a cache of its own. The session must not be used
+  /// while its forks are.
+  class Forks {
+   public:
+    /// Logits after one more token of one continuation, valid until the next call.
+    std::span<const S> step(int fork, int id) {
+      std::swap(session_.cache_, caches_[static_cast<std::size_t>(fork)]);
+      const auto logits = session_.step(id);
+      std::swap(session_.cache_, caches_[static_cast<std::size_t>(fork)]);
+      return logits;
+    }
+    /// Continuation i becomes a copy of what continuation parents[i] was.
+    void reorder(std::span<const int> parents) {
+      for (std::size_t i = 0; i < parents.size(); ++i) spare_[i].copy_from(caches_[static_cast<std::size_t>(parents[i])], prompt_);
+      std::swap(caches_, spare_);
+    }
+
+   private:
+    friend Session;
+    Forks(Session& session, int count) : session_(session), prompt_(session.size()) {
+      for (int i = 0; i < 2 * count; ++i) {
+        (i < count ? caches_ : spare_).push_back(session.model_.language.template make_cache<S>(session.limits_.tokens));
+        (i < count ? caches_ : spare_).back().copy_from(session.cache_, 0);
+      }
+    }
+    Session& session_;
+    int prompt_;  // tokens that all continuations share
+    std::vector<KvCache<S>> caches_, spare_;
+  };
+  Forks fork(int count) { return Forks(*this, count); }
+
   /// Forgets all tokens after the first `tokens`, of which `image_rows` were image tokens. Images stay encoded, so a
   /// dialogue can go on from any point without seeing its images again.
   void rewind(int tokens, int image_rows) {
