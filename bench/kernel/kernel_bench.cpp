@@ -12,6 +12,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "tessera/core/arena.hpp"
 #include "tessera/kernel/kernels.hpp"
 
 #include "peak.hpp"
@@ -32,20 +33,22 @@ std::vector<float> random_numbers(std::size_t count) {
 struct Product {
   Product(DType format, int rows, int n, int k)
       : weight(packed_bytes(format, n, k)),
-        x(random_numbers(static_cast<std::size_t>(rows) * k)),
-        y(static_cast<std::size_t>(rows) * n),
+        x_stride(Arena().mat<float>(rows, k).stride),
+        y_stride(Arena().mat<float>(rows, n).stride),
+        x(random_numbers(static_cast<std::size_t>(rows) * x_stride)),
+        y(static_cast<std::size_t>(rows) * y_stride),
         bias(random_numbers(static_cast<std::size_t>(n))) {
     const std::vector<float> source = random_numbers(static_cast<std::size_t>(n) * k);
     pack_weight(format, DType::f32, source.data(), n, k, weight.as<void>(), 0, panels_of(n));
     args = {.x = x.data(),
-            .x_stride = k,
+            .x_stride = x_stride,
             .weight = weight.as<void>(),
             .format = format,
             .n = n,
             .k = k,
             .bias = bias.data(),
             .y = y.data(),
-            .y_stride = n,
+            .y_stride = y_stride,
             .row_end = rows,
             .panel_end = panels_of(n)};
   }
@@ -61,6 +64,7 @@ struct Product {
   }
 
   HugePages weight;
+  std::ptrdiff_t x_stride, y_stride;  // rows lie as far apart as those of the library's workspace
   std::vector<float> x, y, bias;
   GemmArgs args;
 };

@@ -198,7 +198,7 @@ TEST_CASE("every backend computes the logits of transformers from a published fo
 
   for_every_backend([&]<class OpsT>(OpsT backend) {
     WeightStore store;
-    const auto model = hub::load_llava<Llava15<>>(folder / "model", config, DType::f32, backend, store);
+    const auto model = hub::load_llava<Llava15<>>(folder / "model", config, hub::SlotFormats{}, backend, store);
     const auto actual = outputs(backend, model, pixels, ids, 2, 16);
     const double bound = rounding_bound(model);
     INFO(OpsT::name);

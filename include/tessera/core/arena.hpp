@@ -26,6 +26,8 @@ class Arena {
   /// The most bytes that were in use at one time.
   std::size_t peak() const { return peak_; }
   std::size_t used() const { return used_; }
+  /// Bytes that a real arena has.
+  std::size_t size() const { return memory_.size(); }
 
   /// `count` uninitialised elements, aligned to a cache line. Throws Error when a real arena is too small.
   template <class T>

@@ -25,4 +25,13 @@ struct Context : Run {
   const OpsT& ops;
 };
 
+/// An arena as large as `pass(context)` needs, found by a counting pass.
+template <class OpsT, class Pass>
+Arena plan_workspace(const OpsT& ops, int threads, Pass&& pass) {
+  Arena counting;
+  Context<OpsT> c(ops, counting, threads);
+  pass(c);
+  return Arena(counting.peak());
+}
+
 }  // namespace tessera

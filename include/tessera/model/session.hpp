@@ -41,11 +41,11 @@ class Session {
     const int vision_rows = limits.images * model.vision.tokens(), image_rows = limits.images * model.image_tokens();
     vision_values_.resize(static_cast<std::size_t>(vision_rows) * static_cast<std::size_t>(model.vision.out()));
     image_values_.resize(static_cast<std::size_t>(image_rows) * static_cast<std::size_t>(model.connector.out()));
-    arena_ = Arena(planned_bytes());
+    arena_ = plan_workspace(ops, threads, [this](Context<OpsT>& c) { count(c); });
   }
 
   /// Bytes of the planned workspace, without the cache.
-  std::size_t workspace_bytes() const { return arena_.peak(); }
+  std::size_t workspace_bytes() const { return arena_.size(); }
   std::size_t cache_bytes() const { return cache_.bytes(); }
   const Limits& limits() const { return limits_; }
   /// Tokens that the model has seen.
@@ -150,10 +150,8 @@ class Session {
     return limits;
   }
 
-  /// The counting pass: the largest image, prompt chunk and step, with a full cache.
-  std::size_t planned_bytes() {
-    Arena counting;
-    Context<OpsT> c(ops_, counting, threads_);
+  /// Takes what the largest image, prompt chunk and step take, with a full cache.
+  void count(Context<OpsT>& c) {
     if (limits_.images > 0) {
       images_ = 1;
       encode(c, nullptr);
@@ -166,7 +164,6 @@ class Session {
       cache_.shrink(0);
     }
     rows_used_ = 0;
-    return counting.peak();
   }
 
   /// Runs the newest image through tower and connector.

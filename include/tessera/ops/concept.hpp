@@ -4,7 +4,7 @@
 ///
 /// Rules for every op:
 /// - It takes its temporaries from `run.arena`, and returns before touching data when `run.arena.counting()`.
-/// - Results do not depend on `run.threads`, nor on how many rows one call gets.
+/// - Results do not depend on `run.threads`, nor on how many rows one call gets, except where a backend says otherwise.
 /// - `y` must not overlap an operand, except where the comment allows it.
 
 #include <concepts>
