@@ -133,10 +133,10 @@ struct Score {
   int asked = 0, right = 0, right_blind = 0;
 };
 
-Score examine(Answerer& model, scenes::Task task, int objects, int count) {
+Score examine(Answerer& model, scenes::Task task, int objects, std::size_t count) {
   Score score;
   io::Pixels grey = model.pixels({1, 1, {122, 116, 104}});
-  scenes::for_each_sample(questions({task}, objects, objects), 1000000, static_cast<std::size_t>(count), [&](const scenes::Sample& sample) {
+  scenes::for_each_sample(questions({task}, objects, objects), 1000000, count, [&](const scenes::Sample& sample) {
     const scenes::Turn& turn = sample.turns.front();
     ++score.asked;
     score.right += model.answer(model.pixels(scenes::render(sample.scene)), turn.question) == turn.answer;
@@ -146,16 +146,18 @@ Score examine(Answerer& model, scenes::Task task, int objects, int count) {
 }
 
 void hold_exam(Answerer& model) {
-  std::printf("\nAccuracy over %d fresh scenes for each cell's task (in brackets: the same questions with a grey picture)\n", exam_scenes / 3);
+  std::printf("\nRight answers about %d fresh scenes for each task (in brackets: the same questions with a grey picture)\n", exam_scenes);
   std::printf("%-12s %16s %16s %16s\n", "", "1 object", "2 objects", "3 objects");
   for (const scenes::Task task : exam_tasks) {
+    const bool one_object_is_enough = task != scenes::Task::relation;
+    const std::size_t scenes_of_each = exam_scenes / (one_object_is_enough ? 3 : 2) + 1;
     std::printf("%-12s", std::string(scenes::name_of(task)).c_str());
     for (const int objects : {1, 2, 3}) {
-      if (task == scenes::Task::relation && objects == 1) {
+      if (objects == 1 && !one_object_is_enough) {
         std::printf(" %16s", "-");
         continue;
       }
-      const Score score = examine(model, task, objects, exam_scenes / 3);
+      const Score score = examine(model, task, objects, scenes_of_each);
       std::printf("   %5.1f %% (%4.1f)", 100.0 * score.right / score.asked, 100.0 * score.right_blind / score.asked);
       std::fflush(stdout);
     }

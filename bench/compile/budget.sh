@@ -26,5 +26,4 @@ for header in include/tessera/core/*.hpp; do echo "#include \"${header#include/}
 measure "core headers, parsed" 0.5 1024 -fsyntax-only "$scratch/core.cpp"
 measure "bench/compile/llava15.cpp, -O2" 15 1024 -O2 -c bench/compile/llava15.cpp -o "$scratch/llava15.o"
 measure "examples/custom_architecture.cpp, -O2" 15 1024 -O2 -c examples/custom_architecture.cpp -o "$scratch/custom.o"
-measure "examples/cli/ask_native.cpp, -O2" 15 1024 -O2 -c examples/cli/ask_native.cpp -o "$scratch/ask_native.o"
 exit $over_budget

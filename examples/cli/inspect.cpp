@@ -9,7 +9,9 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/llava_type.hpp"
 #include "cli/runtime.hpp"
+#include "tessera/hub/llava.hpp"
 #include "tessera/model/session.hpp"
 #include "tessera/ops/native.hpp"
 

@@ -38,9 +38,9 @@ struct Scratch {
 
 Result run(const Scratch& scratch, const std::string& arguments, const std::string& prefix = "") {
   const fs::path out = scratch.path / "stdout", err = scratch.path / "stderr";
-  const std::string command =
-      prefix + "'" TESSERA_TOOL "' " + arguments + " </dev/null >'" + out.string() + "' 2>'" + err.string() + "'";
-  const int status = std::system(("bash -c \"" + command + "\"").c_str());
+  const fs::path script = scratch.path / "script.sh";
+  std::ofstream(script) << prefix << "'" TESSERA_TOOL "' " << arguments << " </dev/null >'" << out.string() << "' 2>'" << err.string() << "'\n";
+  const int status = std::system(("bash '" + script.string() + "'").c_str());
   return {WEXITSTATUS(status), slurp(out), slurp(err)};
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("ask --dump writes every intermediate result of the golden cases, on e
       INFO(c.name() << " " << backend);
       std::string arguments = "ask --quiet --dtype f32 --temperature 0 --backend " + backend + " --model '" + c.model().string() +
                               "' --max-new " + std::to_string(c.about["max_new"].get<int>()) + " --dump '" + (scratch.path / "dump").string() +
-                              "' --raw-prompt --prompt \\\"$PROMPT\\\"";
+                              "' --raw-prompt --prompt \"$PROMPT\"";
       if (!c.vision_tower().empty()) arguments += " --vision-tower '" + c.vision_tower().string() + "'";
       for (const auto& image : c.about.value("images", std::vector<std::string>{})) arguments += " --image '" + (c.folder / image).string() + "'";
       ::setenv("PROMPT", c.about["prompt"].get<std::string>().c_str(), 1);
@@ -109,7 +109,7 @@ TEST_CASE("bad input ends with one sentence and exit code 1, wrong usage with 2"
 TEST_CASE("a prompt longer than the model's positions is refused") {
   const Scratch scratch;
   ::setenv("PROMPT", std::string(4000, 'x').c_str(), 1);
-  const Result result = run(scratch, "ask " + model + " --raw-prompt --prompt \\\"$PROMPT\\\"");
+  const Result result = run(scratch, "ask " + model + " --raw-prompt --prompt \"$PROMPT\"");
   CHECK(result.code == 1);
   CHECK(result.err.find("does not fit the model's 512 positions") != std::string::npos);
 }

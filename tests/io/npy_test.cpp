@@ -96,7 +96,7 @@ TEST_CASE("malformed files are refused") {
   check_header("{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (3,)}", "expected printable ASCII");
 }
 
-TEST_CASE("every change of one byte of a file either loads or throws an Error") {
+TEST_CASE("every change of one byte of an array file either loads or throws an Error") {
   const std::string valid = file_of("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }\n", "abcdefgh");
   for (std::size_t position = 0; position < valid.size(); ++position)
     for (int value = 0; value < 256; ++value) {
@@ -123,7 +123,7 @@ TEST_CASE("the written bytes are those of NumPy's format 1.0") {
   CHECK(written == file_of(header, "abcdef"));
 }
 
-TEST_CASE("what the writer writes the reader reads") {
+TEST_CASE("an array file that the writer writes the reader reads") {
   const TemporaryFolder folder;
   const std::filesystem::path path = folder.path / "a.npy";
   const std::vector<std::vector<std::int64_t>> shapes = {{}, {1}, {1, 1, 1}, {0}, std::vector<std::int64_t>(60, 1)};
@@ -139,7 +139,7 @@ TEST_CASE("what the writer writes the reader reads") {
     }
 }
 
-TEST_CASE("the writer refuses what the reader would refuse") {
+TEST_CASE("the array writer refuses what the reader would refuse") {
   const TemporaryFolder folder;
   const std::filesystem::path path = folder.path / "a.npy";
   const std::vector<std::int64_t> shape = {2};

@@ -8,6 +8,18 @@ namespace tessera {
 /// All hardware threads that OpenMP offers (OMP_NUM_THREADS).
 inline int default_threads() { return omp_get_max_threads(); }
 
+/// Lets libraries that follow OpenMP's setting use `count` threads during its life.
+class OpenMpThreads {
+ public:
+  explicit OpenMpThreads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
+  ~OpenMpThreads() { omp_set_num_threads(before_); }
+  OpenMpThreads(const OpenMpThreads&) = delete;
+  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
+
+ private:
+  int before_;
+};
+
 /// Calls `body(begin, end, thread)` for `threads` contiguous pieces of [0, count), each a multiple of `grain` long
 /// except the last. Pieces must not share results: what one element computes never depends on the split.
 template <class Body>

@@ -4,9 +4,12 @@
 /// types with a block struct as `storage`.
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "tessera/core/dtype.hpp"
+#include "tessera/core/error.hpp"
 
 namespace tessera {
 
@@ -53,13 +56,32 @@ struct f16 {
   }
 };
 
-/// Calls `f` with a value of the format type of a floating-point DType: `with_format(type, [&]<class F>(F) { … })`.
+/// Calls `f` with a value of the format type of a DType: `with_format(type, [&]<class Format>(Format) { … })`. Throws Error
+/// if it is not a weight format.
 template <class F>
-constexpr decltype(auto) with_format(DType type, F&& f) {
+decltype(auto) with_format(DType type, F&& f) {
   switch (type) {
+    case DType::f32: return f(f32{});
     case DType::bf16: return f(bf16{});
     case DType::f16: return f(f16{});
-    default: return f(f32{});
+    default: fail("weights are ", name_of(type), ": expected f32, bf16 or f16");
+  }
+}
+
+/// Converts `count` numbers. Source and target may be unaligned and must not overlap.
+template <class Source, class Target>
+void convert_numbers(const void* source, std::size_t count, void* target) {
+  if constexpr (Source::dtype == Target::dtype) {
+    std::memcpy(target, source, count * sizeof(typename Source::storage));
+  } else {
+    const auto* in = static_cast<const std::byte*>(source);
+    auto* out = static_cast<std::byte*>(target);
+    for (std::size_t i = 0; i < count; ++i) {
+      typename Source::storage number;
+      std::memcpy(&number, in + i * sizeof number, sizeof number);
+      const typename Target::storage converted = Target::encode(Source::decode(number));
+      std::memcpy(out + i * sizeof converted, &converted, sizeof converted);
+    }
   }
 }
 

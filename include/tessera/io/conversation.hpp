@@ -174,10 +174,10 @@ inline void check_turns(std::span<const Turn> turns, bool open_answer) {
   for (std::size_t i = 0; i < turns.size(); ++i) {
     const std::string_view expected = i % 2 == 0 ? "user" : "assistant";
     if (turns[i].role != expected)
-      fail("conversation: message ", i + 1, " has the role ", quoted(turns[i].role), ", expected ", expected);
+      fail("conversation: message ", i + 1, " has the role ", in_quotes(turns[i].role), ", expected ", expected);
   }
   if (open_answer && turns.back().role != "user")
-    fail("conversation: the last message is of role ", quoted(turns.back().role), ", expected user to be answered");
+    fail("conversation: the last message is of role ", in_quotes(turns.back().role), ", expected user to be answered");
 }
 
 // A message of images alone has no text that a blank could follow.
@@ -231,7 +231,7 @@ inline std::string text_of_parts(const json& parts, const std::string& where) {
     } else if (type == "text") {
       texts += (texts.empty() ? "" : " ") + require<std::string>(part, "text", where + ": content");
     } else {
-      fail(where, ": content has a part of type ", quoted(type), ", expected image or text");
+      fail(where, ": content has a part of type ", in_quotes(type), ", expected image or text");
     }
   }
   return images + texts;
@@ -259,7 +259,7 @@ inline ConversationTemplate conversation_template(std::string_view name) {
     if (its_name == name) return kind;
     known += (known.empty() ? "" : ", ") + std::string(its_name);
   }
-  fail("conversation template ", quoted(name), " is not known, expected one of ", known);
+  fail("conversation template ", in_quotes(name), " is not known, expected one of ", known);
 }
 
 inline std::string_view system_text(ConversationTemplate kind) { return detail::conversation_format(kind).system; }
@@ -327,7 +327,7 @@ inline std::vector<Turn> parse_messages(std::string_view text, std::string_view 
     const std::string place = std::string(where) + ": message " + std::to_string(turns.size() + 1);
     Turn turn{require<std::string>(message, "role", place), ""};
     if (turn.role != "system" && turn.role != "user" && turn.role != "assistant")
-      fail(place, ": role is ", quoted(turn.role), ", expected system, user or assistant");
+      fail(place, ": role is ", in_quotes(turn.role), ", expected system, user or assistant");
     if (turn.role == "system" && !turns.empty()) fail(place, ": role is system, expected only in the first message");
     const auto content = message.find("content");
     if (content == message.end()) fail(place, ": content is missing");

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <functional>
 #include <optional>
 #include <set>
@@ -59,26 +58,6 @@ inline std::string shape_text(const std::vector<std::int64_t>& shape) {
 
 inline bool is_float_format(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
 
-template <class From, class To>
-void convert_elements(const std::byte* source, std::size_t count, std::byte* target) {
-  for (std::size_t i = 0; i < count; ++i) {
-    typename From::storage in;
-    std::memcpy(&in, source + i * sizeof in, sizeof in);
-    const typename To::storage out = To::encode(From::decode(in));
-    std::memcpy(target + i * sizeof out, &out, sizeof out);
-  }
-}
-
-inline void convert(DType from, const std::byte* source, std::size_t count, DType to, std::byte* target) {
-  if (from == to) {
-    std::memcpy(target, source, count * size_of(from));
-    return;
-  }
-  with_format(from, [&]<class From>(From) {
-    with_format(to, [&]<class To>(To) { convert_elements<From, To>(source, count, target); });
-  });
-}
-
 /// A parameter's tensor and the checkpoint that it lies in.
 struct MatchedTensor {
   const TensorView* tensor;
@@ -132,7 +111,9 @@ void attach_row_major(W& weight, const TensorView& tensor, WeightStore& store) {
   const bool aligned = reinterpret_cast<std::uintptr_t>(data) % size_of(tensor.dtype) == 0;
   if (tensor.dtype == weight.dtype() && aligned) return weight.attach(data);
   std::byte* copy = store.allocate(weight.bytes());
-  convert(tensor.dtype, data, weight.size(), weight.dtype(), copy);
+  with_format(tensor.dtype, [&]<class From>(From) {
+    with_format(weight.dtype(), [&]<class To>(To) { convert_numbers<From, To>(data, weight.size(), copy); });
+  });
   weight.attach(copy);
 }
 

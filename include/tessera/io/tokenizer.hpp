@@ -55,7 +55,7 @@ class Tokenizer {
   static Tokenizer from_json(std::string_view text, const std::string& where, const CompanionFiles& companions = {}) {
     const json file = parse_json(text, where);
     if (const auto version = value_or<std::string>(file, "version", "1.0", where); version != "1.0")
-      fail(where, ": version is ", quoted(version), ", expected 1.0");
+      fail(where, ": version is ", in_quotes(version), ", expected 1.0");
     const auto part = [&](const char* key) { return file.contains(key) ? file[key] : json(); };
     Tokenizer result(model_from_json(file, where), Normalizer::from_json(part("normalizer"), where + ": normalizer"),
                      PreTokenizer::from_json(part("pre_tokenizer"), where + ": pre_tokenizer"),
@@ -158,7 +158,7 @@ class Tokenizer {
     if (model == file.end() || !model->is_object()) fail(where, ": expected an object in the field 'model'");
     const auto type = value_or<std::string>(*model, "type", "BPE", where + ": model");
     if (type == "BPE") return Bpe::from_json(*model, where + ": model");
-    fail(where, ": the model ", quoted(type), " is not supported");
+    fail(where, ": the model ", in_quotes(type), " is not supported");
   }
 
   static Normalizer sentencepiece_normalizer(const SentencePieceModel& model, bool prefix, const std::string& where) {
@@ -204,7 +204,7 @@ class Tokenizer {
         continue;
       }
       if (*id < 0 || *id >= max_token_id || !this->token(*id).empty())
-        fail(where, ": the added token ", quoted(token.content), " has id ", *id, ", which is ",
+        fail(where, ": the added token ", in_quotes(token.content), " has id ", *id, ", which is ",
              *id < 0 || *id >= max_token_id ? "out of range" : "taken");
       added_.add(token, *id, token.normalized ? normalizer_(token.content) : token.content);
     }

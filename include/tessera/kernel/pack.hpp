@@ -44,36 +44,6 @@ inline std::size_t packed_bytes(DType format, int n, int k) {
 
 namespace detail {
 
-/// Calls visit(format) with the format type of a floating-point DType.
-template <class Visit>
-void visit_float_format(DType type, Visit&& visit) {
-  switch (type) {
-    case DType::f32:
-      return visit(f32{});
-    case DType::bf16:
-      return visit(bf16{});
-    case DType::f16:
-      return visit(f16{});
-    default:
-      fail("weights are ", name_of(type), ": expected f32, bf16 or f16");
-  }
-}
-
-/// Reads `count` possibly unaligned numbers and converts them.
-template <class Source, class Target>
-void convert_numbers(const std::byte* source, int count, typename Target::storage* target) {
-  using Stored = typename Source::storage;
-  if constexpr (std::is_same_v<Source, Target>) {
-    std::memcpy(target, source, static_cast<std::size_t>(count) * sizeof(Stored));
-  } else {
-    for (int i = 0; i < count; ++i) {
-      Stored number;
-      std::memcpy(&number, source + static_cast<std::size_t>(i) * sizeof(Stored), sizeof number);
-      target[i] = Target::encode(Source::decode(number));
-    }
-  }
-}
-
 /// The element that moves as a whole from a row of W to the packed form: one number, or two bf16.
 template <class Format>
 using PackedUnit = std::conditional_t<std::is_same_v<Format, f16>, std::uint16_t, std::uint32_t>;
@@ -91,8 +61,8 @@ void pack_panel(const std::byte* source, int n, int k, int row, std::byte* packe
     const int count = std::min(block, k - k_begin);
     for (int r = 0; r < rows; ++r) {
       const std::size_t offset = static_cast<std::size_t>(k_begin) * sizeof(typename Source::storage);
-      convert_numbers<Source, Target>(source + static_cast<std::size_t>(row + r) * row_bytes + offset, count,
-                                      numbers[r]);
+      convert_numbers<Source, Target>(source + static_cast<std::size_t>(row + r) * row_bytes + offset,
+                                      static_cast<std::size_t>(count), numbers[r]);
       if (count % numbers_per_unit != 0) numbers[r][count] = 0;
     }
     const int units = (count + numbers_per_unit - 1) / numbers_per_unit;
@@ -109,8 +79,8 @@ void pack_panel(const std::byte* source, int n, int k, int row, std::byte* packe
 inline void pack_weight(DType format, DType source_type, const void* source, int n, int k, void* packed,
                         int panel_begin, int panel_end) {
   const std::size_t panel_bytes = packed_panel_bytes(format, k);
-  detail::visit_float_format(source_type, [&]<class Source>(Source) {
-    detail::visit_float_format(format, [&]<class Target>(Target) {
+  with_format(source_type, [&]<class Source>(Source) {
+    with_format(format, [&]<class Target>(Target) {
       for (int panel = panel_begin; panel < panel_end; ++panel)
         detail::pack_panel<Source, Target>(
             static_cast<const std::byte*>(source), n, k, panel * panel_columns,

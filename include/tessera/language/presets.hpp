@@ -14,6 +14,11 @@ struct Llama7B {
   static constexpr bool attention_bias = false, mlp_bias = false, tied_head = false;
   static constexpr int max_positions = 4096;
   static constexpr RopeConfig rope{};
+
+  template <class V, class C>
+  static void fields(V&& v, C& c) {
+    LlamaConfig::fields(v, c);
+  }
 };
 
 /// LLaMA-2 13B, Vicuna 13B v1.5

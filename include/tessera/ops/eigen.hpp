@@ -10,7 +10,6 @@
 #include <cstddef>
 
 #include <Eigen/Core>
-#include <omp.h>
 
 #include "tessera/format/float_formats.hpp"
 #include "tessera/interop/eigen.hpp"
@@ -100,12 +99,10 @@ class EigenOps : Reference<float> {
   /// Calls `body(index, thread)` for each of `count` pieces of work. Within, Eigen starts no threads of its own.
   template <class Body>
   static void split(const Run& run, int count, Body&& body) {
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const OpenMpThreads one(1);
     parallel_for(run.threads, count, 1, [&](int begin, int end, int thread) {
       for (int i = begin; i < end; ++i) body(i, thread);
     });
-    omp_set_num_threads(before);
   }
 
   /// Calls `body(first, widened, panel)` for each panel of `panel_width` outputs of w, beginning with `first`:
@@ -133,7 +130,7 @@ class EigenOps : Reference<float> {
     } else {
       with_format(w.dtype, [&]<class Format>(Format) {
         const auto* stored = static_cast<const std::byte*>(w.data) + offset * sizeof(typename Format::storage);
-        tessera::detail::convert_numbers<Format, f32>(stored, y.cols * w.cols, widened);
+        convert_numbers<Format, f32>(stored, static_cast<std::size_t>(y.cols) * w.cols, widened);
       });
     }
     auto result = interop::as_eigen(y);

@@ -22,7 +22,6 @@
 #include <utility>
 
 #include <dnnl.hpp>
-#include <omp.h>
 
 #include "tessera/core/memory.hpp"
 #include "tessera/format/float_formats.hpp"
@@ -33,18 +32,6 @@
 namespace tessera::ops {
 
 namespace detail {
-
-/// Lets libraries that follow OpenMP's settings use `count` threads during its life.
-class OpenMpThreads {
- public:
-  explicit OpenMpThreads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  ~OpenMpThreads() { omp_set_num_threads(before_); }
-  OpenMpThreads(const OpenMpThreads&) = delete;
-  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
-
- private:
-  int before_;
-};
 
 struct DnnlPrimitive {
   dnnl::primitive primitive;
@@ -114,7 +101,7 @@ class OneDnn : Reference<float> {
     const bool add = epilogue.residual.data != nullptr;
     const int thread_count = threads_for(run, static_cast<double>(x.rows) * w.rows * w.cols);
     const Product product{w.cols, w.rows, thread_count, static_cast<bool>(epilogue.bias), epilogue.activation, add};
-    const detail::OpenMpThreads threads(thread_count);
+    const OpenMpThreads threads(thread_count);
     const dnnl::memory& weight = bound(w);
     const Primitive& primitive =
         cached(products_, product, [&] { return made(product_desc(product, weight.get_desc())); });
@@ -145,7 +132,7 @@ class OneDnn : Reference<float> {
                  Mat<float> y) const {
     const int d = shape.head_dim, past = k.rows - q.rows, most_rows = std::min(q.rows, query_block);
     const int thread_count = threads_for(run, static_cast<double>(most_rows) * k.rows * d);
-    const detail::OpenMpThreads threads(thread_count);
+    const OpenMpThreads threads(thread_count);
     const Scores scores_key{d, thread_count, shape.scale};
     const Primitive& score = cached(scores_, scores_key, [&] { return make_scores(scores_key); });
     const Primitive& mix = cached(mixes_, {d, thread_count}, [&] { return make_mix(d); });
@@ -219,16 +206,15 @@ class OneDnn : Reference<float> {
   static int padded(int keys) { return (keys + key_step - 1) / key_step * key_step; }
 
   static void widen(WeightView w, DType source_type, const std::byte* source, float* out) {
-    using tessera::detail::convert_numbers;
     with_format(source_type, [&]<class Source>(Source) {
       with_format(w.dtype, [&]<class Stored>(Stored) {
-        const std::size_t row_bytes = static_cast<std::size_t>(w.cols) * sizeof(typename Source::storage);
+        const std::size_t cols = static_cast<std::size_t>(w.cols), row_bytes = cols * sizeof(typename Source::storage);
         parallel_for(default_threads(), w.rows, 1, [&](int begin, int end, int) {
-          const Buffer rounded(static_cast<std::size_t>(w.cols) * sizeof(typename Stored::storage));
+          const Buffer rounded(cols * sizeof(typename Stored::storage));
           for (int r = begin; r < end; ++r) {
-            convert_numbers<Source, Stored>(source + static_cast<std::size_t>(r) * row_bytes, w.cols,
-                                            reinterpret_cast<typename Stored::storage*>(rounded.data()));
-            convert_numbers<Stored, f32>(rounded.data(), w.cols, out + static_cast<std::size_t>(r) * w.cols);
+            const std::size_t row = static_cast<std::size_t>(r);
+            convert_numbers<Source, Stored>(source + row * row_bytes, cols, rounded.data());
+            convert_numbers<Stored, f32>(rounded.data(), cols, out + row * cols);
           }
         });
       });
@@ -286,7 +272,7 @@ class OneDnn : Reference<float> {
 
   /// The layout that the library asks for; always for one thread, so that weights of one shape share a primitive.
   dnnl::memory::desc layout_of(WeightView w) const {
-    const detail::OpenMpThreads one(1);
+    const OpenMpThreads one(1);
     return product_desc({.in = w.cols, .out = w.rows}, {{w.cols, w.rows}, Type::f32, dnnl::memory::format_tag::any})
         .weights_desc();
   }

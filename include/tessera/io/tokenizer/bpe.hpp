@@ -102,7 +102,7 @@ class Bpe {
       : vocabulary_(std::move(vocabulary)), merges_(std::move(merges)), options_(options) {
     if (options.unknown_token) {
       unknown_ = vocabulary_.id_of(*options.unknown_token);
-      if (!unknown_) fail(where, ": unk_token ", quoted(*options.unknown_token), " is not in the vocabulary");
+      if (!unknown_) fail(where, ": unk_token ", in_quotes(*options.unknown_token), " is not in the vocabulary");
     }
     for (int value = 0; value < 256; ++value) {
       constexpr std::string_view digits = "0123456789ABCDEF";
@@ -116,10 +116,10 @@ class Bpe {
   /// Reads the field `model` of a tokenizer.json.
   static Bpe from_json(const json& model, const std::string& where) {
     if (const auto type = value_or<std::string>(model, "type", "BPE", where); type != "BPE")
-      fail(where, ": type is ", quoted(type), ", expected BPE");
+      fail(where, ": type is ", in_quotes(type), ", expected BPE");
     for (const char* field : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (const auto affix = value_or<std::string>(model, field, "", where); !affix.empty())
-        fail(where, ": ", field, " is ", quoted(affix), ", which is not supported");
+        fail(where, ": ", field, " is ", in_quotes(affix), ", which is not supported");
     if (const double dropout = value_or(model, "dropout", 0.0, where); dropout != 0)
       fail(where, ": dropout is ", dropout, ", expected none: it makes the tokens random");
 
@@ -178,7 +178,7 @@ class Bpe {
         if (text.starts_with("#version")) continue;
         const std::size_t blank = text.find(' ');
         if (blank == text.npos || text.find(' ', blank + 1) != text.npos)
-          fail(where, ": entry ", rank, " is ", quoted(text), ", expected two tokens with one blank between");
+          fail(where, ": entry ", rank, " is ", in_quotes(text), ", expected two tokens with one blank between");
         left = text.substr(0, blank), right = text.substr(blank + 1);
       } else {
         fail(where, ": entry ", rank, " is neither a string nor two strings");
@@ -186,7 +186,7 @@ class Bpe {
       const auto id = [&](const std::string& token) {
         const auto found = vocabulary.id_of(token);
         if (!found)
-          fail(where, ": entry ", rank, " needs the token ", quoted(token), ", which is not in the vocabulary");
+          fail(where, ": entry ", rank, " needs the token ", in_quotes(token), ", which is not in the vocabulary");
         return *found;
       };
       const int left_id = id(left), right_id = id(right);

@@ -58,7 +58,7 @@ struct CompanionFiles {
     int id = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
     if (error != std::errc() || end != text.data() + text.size())
-      fail(where, ": added_tokens_decoder has the key ", quoted(text), ", expected an id");
+      fail(where, ": added_tokens_decoder has the key ", in_quotes(text), ", expected an id");
     return id;
   }
 

@@ -195,7 +195,7 @@ class Decoder {
     } else if (type == "Strip") {
       auto content = require<std::string>(object, "content", where);
       if (content.empty() || utf8_length(content, 0) != content.size())
-        fail(where, ": Strip has the content ", quoted(content), ", expected one character");
+        fail(where, ": Strip has the content ", in_quotes(content), ", expected one character");
       const auto count = [&](const char* field) { return std::size_t{require<std::uint32_t>(object, field, where)}; };
       steps_.push_back(Strip{std::move(content), count("start"), count("stop")});
     } else if (type == "Metaspace") {
@@ -203,7 +203,7 @@ class Decoder {
       steps_.push_back(Metaspace{mark, Replacement(mark, " "), Replacement(mark, ""),
                                  prepend_scheme_from_json(object, where) != PrependScheme::never});
     } else {
-      fail(where, ": the decoder ", quoted(type), " is not supported");
+      fail(where, ": the decoder ", in_quotes(type), " is not supported");
     }
   }
 

@@ -97,7 +97,7 @@ class Normalizer {
     } else if (type == "Strip") {
       steps_.push_back(Strip{require<bool>(object, "strip_left", where), require<bool>(object, "strip_right", where)});
     } else {
-      fail(where, ": the normalizer ", quoted(type), " is not supported");
+      fail(where, ": the normalizer ", in_quotes(type), " is not supported");
     }
   }
 

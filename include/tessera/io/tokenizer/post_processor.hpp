@@ -31,7 +31,7 @@ struct PostProcessor {
     } else if (type == "TemplateProcessing") {
       append_template(object, where);
     } else if (type != "ByteLevel") {  // which only moves offsets
-      fail(where, ": the post-processor ", quoted(type), " is not supported");
+      fail(where, ": the post-processor ", in_quotes(type), " is not supported");
     }
   }
 
@@ -53,7 +53,7 @@ struct PostProcessor {
       } else if (kind == "Sequence" && id == "A" && !text_seen) {
         text_seen = true;
       } else {
-        fail(where, ": 'single' has ", kind, " ", quoted(id), ", expected special tokens around one sequence A");
+        fail(where, ": 'single' has ", kind, " ", in_quotes(id), ", expected special tokens around one sequence A");
       }
     }
     if (!text_seen) fail(where, ": 'single' lacks the sequence A");
@@ -64,11 +64,11 @@ struct PostProcessor {
   static std::vector<int> special_token_ids(const json& object, const std::string& name, const std::string& where) {
     const auto table = object.find("special_tokens");
     if (table == object.end() || !table->is_object() || !table->contains(name))
-      fail(where, ": 'special_tokens' lacks ", quoted(name));
+      fail(where, ": 'special_tokens' lacks ", in_quotes(name));
     const auto ids = require<std::vector<int>>((*table)[name], "ids", where);
     for (const int id : ids)
       if (id < 0 || id >= max_token_id)
-        fail(where, ": ", quoted(name), " has id ", id, ", expected 0 to ", max_token_id - 1);
+        fail(where, ": ", in_quotes(name), " has id ", id, ", expected 0 to ", max_token_id - 1);
     return ids;
   }
 };

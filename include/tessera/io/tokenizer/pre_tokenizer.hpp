@@ -40,17 +40,17 @@ inline PrependScheme prepend_scheme_from_json(const json& object, std::string_vi
   const auto scheme = value_or<std::string>(object, "prepend_scheme", "always", where);
   const bool prefix = value_or(object, "add_prefix_space", true, where);
   if (scheme == "never" || (!prefix && !object.contains("prepend_scheme"))) return PrependScheme::never;
-  if (!prefix) fail(where, ": add_prefix_space is false and prepend_scheme is ", quoted(scheme));
+  if (!prefix) fail(where, ": add_prefix_space is false and prepend_scheme is ", in_quotes(scheme));
   if (scheme == "always") return PrependScheme::always;
   if (scheme == "first") return PrependScheme::first;
-  fail(where, ": prepend_scheme is ", quoted(scheme), ", expected always, first or never");
+  fail(where, ": prepend_scheme is ", in_quotes(scheme), ", expected always, first or never");
 }
 
 /// The one character of Metaspace's field `replacement`, in UTF-8.
 inline std::string metaspace_mark(const json& object, std::string_view where) {
   auto mark = require<std::string>(object, "replacement", where);
   if (mark.empty() || utf8_length(mark, 0) != mark.size())
-    fail(where, ": replacement is ", quoted(mark), ", expected one character");
+    fail(where, ": replacement is ", in_quotes(mark), ", expected one character");
   return mark;
 }
 
@@ -120,7 +120,7 @@ class PreTokenizer {
       steps_.push_back(Metaspace{mark, Replacement(" ", mark), prepend_scheme_from_json(object, where),
                                  value_or(object, "split", true, where)});
     } else {
-      fail(where, ": the pre-tokenizer ", quoted(type), " is not supported");
+      fail(where, ": the pre-tokenizer ", in_quotes(type), " is not supported");
     }
   }
 

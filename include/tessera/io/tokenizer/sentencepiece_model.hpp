@@ -143,7 +143,7 @@ inline SentencePieceModel::Piece parse_piece(std::string_view bytes, std::string
     }
   }
   if (piece.text.empty()) fail(where, ": a piece has no text");
-  if (!std::isfinite(piece.score)) fail(where, ": the score of the piece ", quoted(piece.text), " is not finite");
+  if (!std::isfinite(piece.score)) fail(where, ": the score of the piece ", in_quotes(piece.text), " is not finite");
   return piece;
 }
 
@@ -228,7 +228,7 @@ inline Bpe bpe_of(const SentencePieceModel& model, std::string_view where) {
   std::string unknown;
   for (const auto& piece : model.pieces) {
     if (piece.kind == PieceKind::unused)
-      fail(where, ": the piece ", quoted(piece.text), " is of type UNUSED, which is not supported");
+      fail(where, ": the piece ", in_quotes(piece.text), " is of type UNUSED, which is not supported");
     if (piece.kind == PieceKind::unknown) unknown = piece.text;
     if (piece.kind == PieceKind::normal) rank_of_score.emplace(piece.score, 0);
     entries.emplace_back(piece.text, static_cast<int>(entries.size()));

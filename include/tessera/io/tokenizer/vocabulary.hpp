@@ -28,7 +28,7 @@ class Vocabulary {
     int largest = -1;
     for (const auto& [token, id] : entries) {
       if (id < 0 || id >= max_token_id)
-        fail(where, ": the token ", quoted(token), " has id ", id, ", expected 0 to ", max_token_id - 1);
+        fail(where, ": the token ", in_quotes(token), " has id ", id, ", expected 0 to ", max_token_id - 1);
       if (token.empty()) fail(where, ": the token of id ", id, " is empty");
       largest = std::max(largest, id);
     }
@@ -36,10 +36,10 @@ class Vocabulary {
     slots_.assign(std::bit_ceil(2 * entries.size() + 1), no_id);
     for (const auto& [token, id] : entries) {
       int& slot = slots_[slot_of(token)];
-      if (slot != no_id) fail(where, ": the token ", quoted(token), " has two ids, ", slot, " and ", id);
+      if (slot != no_id) fail(where, ": the token ", in_quotes(token), " has two ids, ", slot, " and ", id);
       slot = id;
       std::string& place = tokens_[static_cast<std::size_t>(id)];
-      if (!place.empty()) fail(where, ": id ", id, " belongs to two tokens, ", quoted(place), " and ", quoted(token));
+      if (!place.empty()) fail(where, ": id ", id, " belongs to two tokens, ", in_quotes(place), " and ", in_quotes(token));
       place = token;
     }
   }

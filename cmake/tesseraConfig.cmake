@@ -1,0 +1,22 @@
+# find_package(tessera [COMPONENTS io onednn eigen xtensor]): tessera::tessera, and tessera::<component> for each one.
+
+include(CMakeFindDependencyMacro)
+find_dependency(OpenMP COMPONENTS CXX)
+include(${CMAKE_CURRENT_LIST_DIR}/tesseraTargets.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/tesseraComponents.cmake)
+
+foreach(component IN LISTS tessera_FIND_COMPONENTS)
+  if(component IN_LIST tessera_components)
+    tessera_component(${component} tessera_missing)
+    set(tessera_reason "tessera::${component} needs ${tessera_missing}")
+  else()
+    set(tessera_missing ${component})
+    set(tessera_reason "tessera has no component ${component}, only ${tessera_components}")
+  endif()
+  if(NOT tessera_missing)
+    set(tessera_${component}_FOUND TRUE)
+  elseif(tessera_FIND_REQUIRED_${component})
+    set(tessera_FOUND FALSE)
+    set(tessera_NOT_FOUND_MESSAGE "${tessera_reason}")
+  endif()
+endforeach()

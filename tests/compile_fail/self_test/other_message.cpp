@@ -1,0 +1,2 @@
+// expect: never
+static_assert(!WRONG, "another message");

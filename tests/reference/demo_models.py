@@ -1,0 +1,121 @@
+"""The demo's models: configurations of transformers' own classes."""
+
+import numpy as np
+import torch
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
+
+from demo_data import wrap_tokenizer
+
+SIDE, PATCH = 84, 14
+IMAGE_TOKENS = (SIDE // PATCH) ** 2
+MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
+STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+    "{# Render all images first #}{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\\n' }}{% endfor %}"
+    "{# Render all text next #}{% if message['role'] != 'assistant' %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{{ content['text'] + ' '}}"
+    "{% endfor %}{% else %}{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{% generation %}{{ content['text'] + '</s>'}}{% endgeneration %}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+
+
+def to_pixels(images):
+    """uint8 [batch, height, width, 3] to what CLIP's image processor gives for images of the model's own size."""
+    scaled = (torch.from_numpy(np.array(images)).double() * (1 / 255)).float()
+    return ((scaled - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
+
+
+def clip_config(tokenizer):
+    vision = CLIPVisionConfig(
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        image_size=SIDE,
+        patch_size=PATCH,
+        projection_dim=128,
+    )
+    text = CLIPTextConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        max_position_embeddings=64,
+        projection_dim=128,
+        bos_token_id=1,
+        eos_token_id=tokenizer.token_to_id("<pad>"),
+        pad_token_id=tokenizer.token_to_id("<pad>"),
+    )
+    return CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
+
+
+def language_config(tokenizer):
+    return LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=160,
+        intermediate_size=432,
+        num_hidden_layers=4,
+        num_attention_heads=5,
+        num_key_value_heads=5,
+        max_position_embeddings=1024,
+        rms_norm_eps=1e-5,
+        initializer_range=0.08,  # 1 / √width; the default of 0.02 is for widths of thousands and learns far slower here
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=tokenizer.token_to_id("<pad>"),
+    )
+
+
+def make_language_model(tokenizer):
+    return LlamaForCausalLM(language_config(tokenizer))
+
+
+def make_llava(tokenizer, clip, language_model):
+    """LLaVA-1.5 of a trained tower and a trained language model; the projector is new."""
+    config = LlavaConfig(
+        vision_config=clip.config.vision_config.to_dict(),
+        text_config=language_model.config.to_dict(),
+        image_token_index=tokenizer.token_to_id("<image>"),
+        image_seq_length=IMAGE_TOKENS,
+        projector_hidden_act="gelu",
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    llava = LlavaForConditionalGeneration._from_config(config, attn_implementation="eager")
+    llava.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
+    llava.model.language_model.load_state_dict(language_model.model.state_dict())
+    llava.lm_head.load_state_dict(language_model.lm_head.state_dict())
+    for linear in (llava.model.multi_modal_projector.linear_1, llava.model.multi_modal_projector.linear_2):
+        linear.reset_parameters()  # torch's default, as in LLaVA
+    llava.generation_config.pad_token_id = tokenizer.token_to_id("<pad>")
+    llava.generation_config.bos_token_id = 1
+    llava.generation_config.eos_token_id = 2
+    return llava
+
+
+def make_processor(tokenizer):
+    size = {"height": SIDE, "width": SIDE}
+    images = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=size)
+    return LlavaProcessor(
+        image_processor=images,
+        tokenizer=wrap_tokenizer(tokenizer),
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT_TEMPLATE,
+        num_additional_image_tokens=1,
+    )

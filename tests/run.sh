@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# run.sh: installs what is missing, builds with the default compiler, and runs all tests (minutes, on two cores).
+# run.sh --full: then also clang, the sanitizers, the fuzzers, the benchmarks' build, the ways of using the library from
+# another project, the compile-time budget, and the quickstart in a clean clone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-}
+[[ $mode == "" || $mode == --full ]] || { echo "usage: tests/run.sh [--full]" >&2; exit 2; }
+mkdir -p build
+log=build/stage.log
+
+# stage TITLE COMMAND…: runs it (without `set -e`) and prints the time. Its output is shown only if it fails.
+stage() {
+  local title=$1 start=$SECONDS
+  shift
+  printf '%-48s' "$title"
+  if ("$@") >$log 2>&1 </dev/null; then
+    printf '%5d s\n' $((SECONDS - start))
+  else
+    printf ' FAILED\n'
+    tail -n 300 $log
+    exit 1
+  fi
+}
+
+# build FOLDER PRESET [ARGUMENT…]: the arguments go to CMake.
+build() {
+  cmake --preset "$2" -B "$1" "${@:3}" && cmake --build "$1" --parallel "$(nproc)"
+}
+
+# tests TITLE FOLDER [ARGUMENT…]: the arguments go to ctest, whose verdict is shown.
+tests() {
+  # Threads that wait would spin, on cores that another test needs.
+  stage "$1" env OMP_WAIT_POLICY=passive ctest --test-dir "$2" --parallel "$(nproc)" --output-on-failure "${@:3}"
+  grep 'tests passed' $log
+}
+
+# Twenty seconds for each fuzzer, from its corpus on. What it finds stays in build/fuzz/found/<name>.
+fuzz() {
+  local source name found
+  for source in tests/fuzz/*_fuzz.cpp; do
+    name=$(basename "$source" _fuzz.cpp)
+    found=build/fuzz/found/$name
+    mkdir -p "$found"
+    echo "build/fuzz/tests/${name}_fuzz -max_total_time=20 -timeout=30 -artifact_prefix=$found/" \
+      "$found tests/fuzz/corpus/$name"
+  done | xargs -P "$(nproc)" -I{} sh -c {}
+}
+
+quickstart() {
+  rm -rf build/clone && git clone --quiet . build/clone && build/clone/examples/quickstart.sh
+}
+
+stage "packages" tests/setup.sh $mode
+stage "build" build build/test test
+tests "tests" build/test
+[[ $mode == --full ]] || exit 0
+
+stage "clang: build" build build/clang clang
+tests "clang: tests" build/clang
+stage "AddressSanitizer, UBSan: build" build build/asan asan
+tests "AddressSanitizer, UBSan: tests" build/asan
+stage "fuzzers: build" build build/fuzz fuzz
+stage "fuzzers: 20 s each" fuzz
+stage "benchmarks: build" build build/bench release -DTESSERA_BUILD_BENCH=ON -DTESSERA_BUILD_TESTS=OFF -DTESSERA_BUILD_EXAMPLES=OFF
+stage "headers alone: build" build build/test test -DTESSERA_TEST_SOURCES=ON -DTESSERA_TEST_CONSUMERS=ON
+tests "headers, layering, compiler messages, consumers" build/test --tests-regex '^(consumer|header_self|layering|compile_fail)'
+stage "compile-time budget" bench/compile/budget.sh
+cat $log
+[[ ! -x examples/quickstart.sh ]] || stage "quickstart in a clean clone" quickstart
