@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tests/setup.sh --tool
+tests/setup.sh
 echo "== build"
 cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release -DTESSERA_BUILD_TESTS=OFF >/dev/null
 cmake --build build/quickstart --target tessera_cli scenes_demo -j"$(nproc)" >/dev/null

@@ -33,13 +33,24 @@ class ConfigReader {
     std::remove_const_t<Field> value = field;
     read(*found, where, value);
     if constexpr (std::is_const_v<Field>) {
-      if (!(value == field)) fail(where, ": the file has ", found->dump(), ", the type fixes another value");
+      if (!(value == field)) fail(where, ": the file has ", found->dump(), ", the type fixes ", text_of(field));
     } else {
       field = value;
     }
   }
 
  private:
+  template <class T>
+  static std::string text_of(const T& fixed) {
+    if constexpr (std::is_arithmetic_v<T>) {
+      return json(fixed).dump();
+    } else if constexpr (requires { name_of(fixed); }) {
+      return std::string(name_of(fixed));
+    } else {
+      return "another value";
+    }
+  }
+
   template <class T>
   static void read(const json& value, const std::string& where, T& out) {
     if constexpr (requires(ConfigReader r) { T::fields(r, out); }) {
