@@ -1,11 +1,22 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds Tessera, and lets the demo model answer questions about pictures that it has never
-# seen: a few scenes, one photograph, then 200 scenes to measure how often it is right.
+# seen: scenes made on the spot, one photograph, and then an exam of 200 scenes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+build=build/quickstart
+model=examples/models/llava15-scenes
 
-tests/setup.sh
-echo "== build"
-cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release -DTESSERA_BUILD_TESTS=OFF >/dev/null
-cmake --build build/quickstart --target tessera_cli scenes_demo -j"$(nproc)" >/dev/null
-exec build/quickstart/examples/scenes_demo examples/models/llava15-scenes examples/photos/red_ball.jpg
+tests/setup.sh --tool
+echo "Building (about a minute)"
+cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG" \
+  -DTESSERA_BUILD_TESTS=OFF -DTESSERA_ONEDNN=OFF -DTESSERA_EIGEN=OFF >/dev/null
+cmake --build $build --target tessera_cli scenes_demo >/dev/null
+
+tessera=$build/examples/tessera
+echo && $tessera inspect --model $model --tokens 256
+echo && echo "A photograph, $(du -h examples/photos/red_ball.jpg | cut -f1), examples/photos/red_ball.jpg"
+for question in "what color is the circle?" "what shape is the red object?" "is there a blue square?"; do
+  echo "Q: $question"
+  printf 'A: ' && $tessera ask --model $model --image examples/photos/red_ball.jpg --prompt "$question"
+done
+exec $build/examples/scenes_demo $model

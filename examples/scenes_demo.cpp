@@ -1,5 +1,5 @@
-// The demo model looks at pictures it has never seen: a few scenes with questions, answers and truth, one photograph, then
-// an exam of 200 scenes. Usage: scenes_demo MODEL_FOLDER [PHOTO]
+// The demo model looks at pictures it has never seen: a few scenes with questions, answers and truth, then an exam of 200
+// scenes. Usage: scenes_demo MODEL_FOLDER
 
 #include <array>
 #include <chrono>
@@ -68,7 +68,6 @@ class Answerer {
   }
 
   io::Pixels pixels(const io::Image& image) const { return folder_.processor.preprocess(image); }
-  io::Pixels photo(const std::string& file) const { return folder_.pixels(file); }
 
   Times times;
 
@@ -118,16 +117,6 @@ void show_scenes(Answerer& model) {
   }
 }
 
-void show_photo(Answerer& model, const std::string& file) {
-  std::printf("\nphotograph %s\n", file.c_str());
-  show(io::decode_image(file), 56);
-  for (const char* question : {"What is in the image?", "What color is the circle?", "Is there a green star?"}) {
-    std::printf("  Q: %s\n  A: ", question);
-    model.answer(model.photo(file), question, true);
-    std::printf("\n");
-  }
-}
-
 /// Share of right answers, with the picture and with plain grey in its place.
 struct Score {
   int asked = 0, right = 0, right_blind = 0;
@@ -168,12 +157,11 @@ void hold_exam(Answerer& model) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc < 2) fail("usage: scenes_demo MODEL_FOLDER [PHOTO]");
+  if (argc != 2) fail("usage: scenes_demo MODEL_FOLDER");
   const auto start = Clock::now();
   Answerer model(argv[1]);
   std::printf("loaded %s in %.2f s\n", argv[1], std::chrono::duration<double>(Clock::now() - start).count());
   show_scenes(model);
-  if (argc > 2) show_photo(model, argv[2]);
   hold_exam(model);
   const Times& t = model.times;
   std::printf("\n%d questions: vision %.1f s (%.2f ms an image), prefill %.1f s (%.0f tokens/s), decode %.1f s (%.0f tokens/s)\n", t.images, t.vision,

@@ -63,9 +63,15 @@ struct Timing {
 };
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
-  if (options.runtime.backend == "reference") return make_reference(options);
-  if (options.runtime.backend == "onednn") return make_onednn(options);
-  if (options.runtime.backend == "eigen") return make_eigen(options);
+  const std::string& backend = options.runtime.backend;
+#if defined(TESSERA_CLI_ONEDNN)
+  if (backend == "onednn") return make_onednn(options);
+#endif
+#if defined(TESSERA_CLI_EIGEN)
+  if (backend == "eigen") return make_eigen(options);
+#endif
+  if (backend == "reference") return make_reference(options);
+  if (backend != "native") fail("--backend ", backend, ": this build of the tool was made without that library");
   return make_native(options);
 }
 
