@@ -11,6 +11,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/io/json.hpp"
+#include "tessera/io/tokenizer/vocabulary.hpp"
 #include "tessera/io/tokenizer/added_tokens.hpp"
 
 namespace tessera::io {
