@@ -2,11 +2,14 @@
 /// What this machine can do at best, measured in the same run as the kernels that are compared with it.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <string>
+#include <vector>
 
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
@@ -56,7 +59,7 @@ double seconds_of(Function&& function) {
 
 /// Multiply-adds per second of one core, from registers only. One asm block, because compilers spill such a loop.
 inline double multiply_adds_per_second() {
-  constexpr long repeats = 4000;
+  constexpr long repeats = 1000000;  // 2 ms: far longer than reading the clock takes, and as long as kernels run
   const int lanes = detected_isa() == Isa::avx512 ? 16 : 8;
   const auto run = [lanes] {
     long left = repeats;
@@ -78,54 +81,78 @@ inline double multiply_adds_per_second() {
   return repeats * 12.0 * lanes / seconds_of(run);
 }
 
-/// Bytes per second of one thread reading `bytes` bytes in one ascending stream.
+/// Bytes per second of one thread reading `bytes` bytes. Three ascending streams: one leaves the prefetchers of some
+/// CPUs a fifth below what the memory gives.
 inline double bytes_per_second(const void* data, std::size_t bytes) {
+  const std::size_t third = bytes / 3 / 128 * 128;
   const auto run = [&] {
-    const char *p = static_cast<const char*>(data), *end = p + bytes / 256 * 256;
+    const char *p = static_cast<const char*>(data), *q = p + third, *r = q + third, *end = q;
     asm volatile(
         "1: vorps (%0),%%ymm0,%%ymm0\n vorps 32(%0),%%ymm1,%%ymm1\n vorps 64(%0),%%ymm2,%%ymm2\n"
-        "vorps 96(%0),%%ymm3,%%ymm3\n vorps 128(%0),%%ymm0,%%ymm0\n vorps 160(%0),%%ymm1,%%ymm1\n"
-        "vorps 192(%0),%%ymm2,%%ymm2\n vorps 224(%0),%%ymm3,%%ymm3\n add $256,%0\n cmp %1,%0\n jb 1b\n vzeroupper\n"
-        : "+r"(p)
+        "vorps 96(%0),%%ymm3,%%ymm3\n vorps (%1),%%ymm0,%%ymm0\n vorps 32(%1),%%ymm1,%%ymm1\n"
+        "vorps 64(%1),%%ymm2,%%ymm2\n vorps 96(%1),%%ymm3,%%ymm3\n vorps (%2),%%ymm0,%%ymm0\n"
+        "vorps 32(%2),%%ymm1,%%ymm1\n vorps 64(%2),%%ymm2,%%ymm2\n vorps 96(%2),%%ymm3,%%ymm3\n"
+        "add $128,%0\n add $128,%1\n add $128,%2\n cmp %3,%0\n jb 1b\n vzeroupper\n"
+        : "+&r"(p), "+&r"(q), "+&r"(r)
         : "r"(end)
         : "xmm0", "xmm1", "xmm2", "xmm3", "cc", "memory");
   };
-  return static_cast<double>(bytes) / seconds_of(run);
+  return static_cast<double>(3 * third) / seconds_of(run);
 }
 
-/// The best rate of a piece of work and of the machine beside it: others disturb, so both are the best of many runs
-/// that take turns.
-class BestRate {
+/// The share of a machine's limit that a piece of work reaches. Clock and neighbours change within milliseconds, so the
+/// limit is measured right before and right after every run, and each run has its own share.
+class Shares {
  public:
-  explicit BestRate(double amount) : amount_(amount) {}
+  explicit Shares(double amount) : amount_(amount) {}
+
+  /// Runs `work` between two measurements of `limit`, both in units of the amount per second.
   template <class Work, class Limit>
   void run(Work&& work, Limit&& limit) {
-    best_limit_ = std::max(best_limit_, limit());
-    best_ = std::max(best_, amount_ / seconds_of(work));
+    const double before = limit();
+    rates_.push_back(amount_ / seconds_of(work));
+    shares_.push_back(rates_.back() * (1 / before + 1 / limit()) / 2);
   }
-  double rate() const { return best_; }
-  double share() const { return best_ / best_limit_; }
+
+  /// The median rate and share; and the share of the least disturbed tenth of the runs.
+  double rate() { return quantile(rates_, 0.5); }
+  double share() { return quantile(shares_, 0.5); }
+  double undisturbed_share() { return quantile(shares_, 0.9); }
 
  private:
-  double amount_, best_ = 0, best_limit_ = 0;
+  static double quantile(std::vector<double>& values, double part) {
+    const auto position = values.begin() + std::lround(part * static_cast<double>(values.size() - 1));
+    std::nth_element(values.begin(), position, values.end());
+    return *position;
+  }
+
+  double amount_;
+  std::vector<double> rates_, shares_;
 };
 
-/// Runs `work` for each iteration of the benchmark and reports its best multiply-adds against the FMA peak.
-template <class Work>
-void report_of_peak(benchmark::State& state, double multiply_adds, Work&& work) {
-  BestRate best(multiply_adds);
-  for (auto _ : state) best.run(work, multiply_adds_per_second);
-  state.counters["GMAC/s"] = benchmark::Counter(best.rate() * 1e-9, benchmark::Counter::kAvgThreads);
-  state.counters["of_peak"] = benchmark::Counter(best.share(), benchmark::Counter::kAvgThreads);
+/// Runs `work` for each iteration of the benchmark. Counters: its median rate in `unit`, 1e9 a second; `of_limit`, the
+/// median share of the limit, and best_`of_limit`, that of the least disturbed runs.
+template <class Work, class Limit>
+void report(benchmark::State& state, const char* unit, const std::string& of_limit, double amount, Work&& work,
+            Limit&& limit) {
+  Shares shares(amount);
+  for (auto _ : state) shares.run(work, limit);
+  const auto average = [](double value) { return benchmark::Counter(value, benchmark::Counter::kAvgThreads); };
+  state.counters[unit] = average(shares.rate() * 1e-9);
+  state.counters[of_limit] = average(shares.share());
+  state.counters["best_" + of_limit] = average(shares.undisturbed_share());
 }
 
-/// The same for work that streams `bytes` bytes from `data`, against the read bandwidth.
+/// Work of so many multiply-adds against the FMA peak.
+template <class Work>
+void report_of_peak(benchmark::State& state, double multiply_adds, Work&& work) {
+  report(state, "GMAC/s", "of_peak", multiply_adds, work, multiply_adds_per_second);
+}
+
+/// Work that streams `bytes` bytes from `data` against the read bandwidth.
 template <class Work>
 void report_of_read(benchmark::State& state, const void* data, std::size_t bytes, Work&& work) {
-  BestRate best(static_cast<double>(bytes));
-  for (auto _ : state) best.run(work, [&] { return bytes_per_second(data, bytes); });
-  state.counters["GB/s"] = benchmark::Counter(best.rate() * 1e-9, benchmark::Counter::kAvgThreads);
-  state.counters["of_read"] = benchmark::Counter(best.share(), benchmark::Counter::kAvgThreads);
+  report(state, "GB/s", "of_read", static_cast<double>(bytes), work, [&] { return bytes_per_second(data, bytes); });
 }
 
 }  // namespace tessera::bench

@@ -1,5 +1,5 @@
-// The demo model looks at pictures it has never seen: a few scenes with questions, answers and truth, then an exam of 200
-// scenes. Usage: scenes_demo MODEL_FOLDER
+// The demo model looks at pictures it has never seen: a few scenes with questions, answers and truth, then an exam of
+// 200 scenes. Usage: scenes_demo MODEL_FOLDER
 
 #include <array>
 #include <chrono>
@@ -9,12 +9,13 @@
 
 #include <unistd.h>
 
-#include "scenes/dataset.hpp"
 #include "tessera/hub/llava.hpp"
 #include "tessera/hub/llava_folder.hpp"
 #include "tessera/model/generate.hpp"
 #include "tessera/model/session.hpp"
 #include "tessera/ops/native.hpp"
+
+#include "scenes/dataset.hpp"
 
 using namespace tessera;
 using Clock = std::chrono::steady_clock;
@@ -23,7 +24,8 @@ namespace {
 
 constexpr std::uint64_t exam_seed = 20241;  // not a training seed; the split is disjoint as well
 constexpr int exam_scenes = 200;
-constexpr std::array exam_tasks{scenes::Task::attribute, scenes::Task::existence, scenes::Task::size, scenes::Task::count, scenes::Task::relation};
+constexpr std::array exam_tasks{scenes::Task::attribute, scenes::Task::existence, scenes::Task::size,
+                                scenes::Task::count, scenes::Task::relation};
 
 /// Seconds spent in each part.
 struct Times {
@@ -38,8 +40,8 @@ class Answerer {
         model_(hub::load_llava<Llava15<>>(path, folder_.config, folder_.config.stored, ops_, store_)),
         session_(model_, ops_, {.images = 1, .tokens = 256}) {}
 
-  /// The answer to a question about an image; an empty one is taken as no image but grey.
-  std::string answer(const io::Pixels& pixels, const std::string& question, bool stream = false) {
+  /// The answer to a question about an image, printed as it comes if wanted.
+  std::string answer(const io::Pixels& pixels, const std::string& question, bool print = false) {
     session_.reset();
     auto now = Clock::now();
     const auto lap = [&] {
@@ -52,19 +54,23 @@ class Answerer {
     const std::vector<int> ids = folder_.prompt_ids(prompt, 1, model_.image_tokens());
     const auto logits = session_.prefill(ids);
     times.prefill += lap();
-    io::TokenStream text(folder_.tokenizer);
-    const std::vector<int> reply =
-        generate(session_, logits, ids, {.max_new = 60, .end_ids = folder_.generation.eos}, [&](int id) {
-          if (stream) std::printf("%s", text.push(id).c_str()), std::fflush(stdout);
-          return true;
-        });
+    hub::AnswerStream stream(folder_.tokenizer);
+    std::string text;
+    const auto take = [&](const std::string& piece) {
+      if (print) std::printf("%s", piece.c_str()), std::fflush(stdout);
+      text += piece;
+    };
+    const GenerateOptions options{.max_new = 60, .end_ids = folder_.generation.eos};
+    const std::vector<int> reply = generate(session_, logits, ids, options, [&](int id) {
+      take(stream.push(id));
+      return true;
+    });
+    take(stream.finish());
     times.decode += lap();
     times.images += 1;
     times.tokens += static_cast<int>(ids.size());
     times.new_tokens += static_cast<int>(reply.size());
-    std::string result = folder_.tokenizer.decode(reply);
-    result.erase(0, result.find_first_not_of(' '));
-    return result;
+    return text;
   }
 
   io::Pixels pixels(const io::Image& image) const { return folder_.processor.preprocess(image); }
@@ -104,7 +110,8 @@ scenes::DatasetOptions questions(std::vector<scenes::Task> tasks, int min_object
 }
 
 void show_scenes(Answerer& model) {
-  const auto options = questions({scenes::Task::caption, scenes::Task::attribute, scenes::Task::existence, scenes::Task::size}, 1, 2);
+  const auto options =
+      questions({scenes::Task::caption, scenes::Task::attribute, scenes::Task::existence, scenes::Task::size}, 1, 2);
   for (const scenes::Sample& sample : scenes::make_samples(options, 900000, 3)) {
     const io::Image image = scenes::render(sample.scene);
     std::printf("\nscene %llu\n", static_cast<unsigned long long>(sample.index));
@@ -135,7 +142,9 @@ Score examine(Answerer& model, scenes::Task task, int objects, std::size_t count
 }
 
 void hold_exam(Answerer& model) {
-  std::printf("\nRight answers about %d fresh scenes for each task (in brackets: the same questions with a grey picture)\n", exam_scenes);
+  std::printf(
+      "\nRight answers about %d fresh scenes for each task (in brackets: the same questions with a grey picture)\n",
+      exam_scenes);
   std::printf("%-12s %16s %16s %16s\n", "", "1 object", "2 objects", "3 objects");
   for (const scenes::Task task : exam_tasks) {
     const bool one_object_is_enough = task != scenes::Task::relation;
@@ -164,8 +173,11 @@ int main(int argc, char** argv) try {
   show_scenes(model);
   hold_exam(model);
   const Times& t = model.times;
-  std::printf("\n%d questions: vision %.1f s (%.2f ms an image), prefill %.1f s (%.0f tokens/s), decode %.1f s (%.0f tokens/s)\n", t.images, t.vision,
-              1e3 * t.vision / t.images, t.prefill, t.tokens / t.prefill, t.decode, t.new_tokens / t.decode);
+  std::printf(
+      "\n%d questions: vision %.1f s (%.2f ms an image), prefill %.1f s (%.0f tokens/s), decode %.1f s (%.0f "
+      "tokens/s)\n",
+      t.images, t.vision, 1e3 * t.vision / t.images, t.prefill, t.tokens / t.prefill, t.decode,
+      t.new_tokens / t.decode);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "scenes_demo: %s\n", error.what());
   return 1;

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # setup.sh [--tool | --full]: installs the packages of Debian or Ubuntu that are missing: those of the command-line tool
-# (--tool), also those of `tests/run.sh`, or also those of `tests/run.sh --full`.
+# with its own backends (--tool), also those of `tests/run.sh`, or also those of `tests/run.sh --full`.
 set -euo pipefail
 mode=${1:-}
 
 packages=(
   g++ cmake make pkg-config
   nlohmann-json3-dev libjpeg-dev libpng-dev libutf8proc-dev libpcre2-dev # tessera::io
-  libdnnl-dev libeigen3-dev                                              # tessera::onednn, tessera::eigen
   libcli11-dev
 )
-[[ $mode == --tool ]] || packages+=(catch2 libxtensor-dev)
+[[ $mode == --tool ]] || packages+=(catch2 libdnnl-dev libeigen3-dev libxtensor-dev)
 [[ $mode != --full ]] || packages+=(clang libomp-dev libbenchmark-dev git time)
 
 if ! command -v apt-get >/dev/null; then

@@ -1,5 +1,5 @@
-// Blocks at their published sizes through each backend, f32, all threads: of_peak is the share of one core's FMA peak times the
-// threads.
+// Blocks at their published sizes through each backend, f32, all threads: of_peak is the share of one core's FMA peak
+// times the threads.
 
 #include <algorithm>
 #include <chrono>
@@ -9,13 +9,18 @@
 
 #include <benchmark/benchmark.h>
 
-#include "peak.hpp"
 #include "tessera/language/presets.hpp"
 #include "tessera/model/initialize.hpp"
-#include "tessera/ops/eigen.hpp"
 #include "tessera/ops/native.hpp"
-#include "tessera/ops/onednn.hpp"
 #include "tessera/vision/presets.hpp"
+
+#include "peak.hpp"
+#if defined(TESSERA_WITH_ONEDNN)
+#include "tessera/ops/onednn.hpp"
+#endif
+#if defined(TESSERA_WITH_EIGEN)
+#include "tessera/ops/eigen.hpp"
+#endif
 
 using namespace tessera;
 
@@ -51,33 +56,39 @@ constexpr double llama_block_macs = 600.0 * (4.0 * 4096 * 4096 + 3.0 * 4096 * 11
 template <class OpsT>
 void vit_block(benchmark::State& state) {
   using Block = ViTBlock<presets::ClipL14_336, f32>;
-  run<OpsT>(state, Block(presets::ClipL14_336{}), 577, 1024, vit_block_macs, [](const Block& b, auto& c, auto x, auto y) { infer(b, c, x, y); });
+  run<OpsT>(state, Block(presets::ClipL14_336{}), 577, 1024, vit_block_macs,
+            [](const Block& b, auto& c, auto x, auto y) { infer(b, c, x, y, Sequences(1, x.rows)); });
 }
 
 template <class OpsT>
 void llama_block(benchmark::State& state) {
   using Block = LlamaBlock<presets::Vicuna7B, f32>;
   const Rotary rotary(128, {});
-  run<OpsT>(state, Block(presets::Vicuna7B{}), 600, 4096, llama_block_macs, [&](const Block& b, auto& c, auto x, auto y) {
-    const Arena::Scope scope(c.arena);
-    const RotaryTables<float> rope = rotary.tables(c, 0, x.rows);
-    typename Block::template Saved<inference, float> nothing;
-    b.template forward<inference>(c, x, y, rope, static_cast<const KeyValues<float>*>(nullptr), nothing);
-  });
+  run<OpsT>(state, Block(presets::Vicuna7B{}), 600, 4096, llama_block_macs,
+            [&](const Block& b, auto& c, auto x, auto y) {
+              const Arena::Scope scope(c.arena);
+              const RotaryTables<float> rope = rotary.tables(c, 0, x.rows);
+              infer(b, c, x, y, AttentionInputs<float>{.rope = &rope});
+            });
 }
 
 template <class OpsT>
 void add(const char* backend) {
-  for (auto* b : {benchmark::RegisterBenchmark((std::string("vit_l_block/") + backend).c_str(), vit_block<OpsT>),
-                  benchmark::RegisterBenchmark((std::string("llama_7b_block/") + backend).c_str(), llama_block<OpsT>)}) {
+  for (auto* b :
+       {benchmark::RegisterBenchmark((std::string("vit_l_block/") + backend).c_str(), vit_block<OpsT>),
+        benchmark::RegisterBenchmark((std::string("llama_7b_block/") + backend).c_str(), llama_block<OpsT>)}) {
     b->Arg(1)->Arg(2)->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(0.5);
   }
 }
 
 const bool registered = [] {
   add<ops::Native>("native");
+#if defined(TESSERA_WITH_ONEDNN)
   add<ops::OneDnn>("onednn");
+#endif
+#if defined(TESSERA_WITH_EIGEN)
   add<ops::EigenOps>("eigen");
+#endif
   return true;
 }();
 

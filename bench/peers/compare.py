@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The same shapes through PyTorch and through Tessera, taking turns, as one table.
 
-bench/peers/compare.py [--build FOLDER] [--rounds N] [--threads 1 2]
+bench/peers/compare.py [--build FOLDER] [--environment FOLDER] [--rounds N] [--threads 1 2] [--cases encode_image ...]
 
-Installs PyTorch's CPU build into an environment of its own (build/peers-venv) and builds bench_model on first use. Both
-sides run one at a time, alternating, and the best of all rounds counts: machines are noisy, ratios within one run are not.
+On first use it installs PyTorch into an environment of its own and builds bench_model. Both sides run one at a time,
+alternating, and the best of all rounds counts: machines are noisy, ratios within one run are not.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TORCH = "torch==2.13.0"
+TORCH_VERSION = "2.13.0"
 CASES = ("encode_image", "prefill", "decode")
 
 PEER = '''
@@ -43,7 +43,8 @@ class LlamaBlock(torch.nn.Module):
         super().__init__(); s.h = h
         s.n1, s.n2 = torch.nn.RMSNorm(w, eps=1e-5), torch.nn.RMSNorm(w, eps=1e-5)
         s.q, s.k, s.v, s.o = (torch.nn.Linear(w, w, bias=False) for _ in range(4))
-        s.g, s.u, s.d = torch.nn.Linear(w, f, bias=False), torch.nn.Linear(w, f, bias=False), torch.nn.Linear(f, w, bias=False)
+        s.g, s.u = torch.nn.Linear(w, f, bias=False), torch.nn.Linear(w, f, bias=False)
+        s.d = torch.nn.Linear(f, w, bias=False)
     def rotate(s, x, cos, sin):
         a, b = x.chunk(2, -1)
         return x * cos + torch.cat((-b, a), -1) * sin
@@ -62,7 +63,8 @@ def best(f, n):
     return min(times[1:])
 with torch.inference_mode():
     if case == "encode_image":
-        conv = torch.nn.Conv2d(3, 1024, 14, 14, bias=False); blocks = [ViTBlock() for _ in range(23)]; norm = torch.nn.LayerNorm(1024)
+        conv, norm = torch.nn.Conv2d(3, 1024, 14, 14, bias=False), torch.nn.LayerNorm(1024)
+        blocks = [ViTBlock() for _ in range(23)]
         image, position, token = torch.randn(1, 3, 336, 336), torch.randn(577, 1024), torch.randn(1, 1024)
         def run():
             x = norm(torch.cat((token, conv(image)[0].flatten(1).T)) + position)
@@ -71,7 +73,8 @@ with torch.inference_mode():
     else:
         torch.set_default_dtype(torch.bfloat16)
         n, past = (600, 0) if case == "prefill" else (1, 32)
-        blocks, norm, head = [LlamaBlock() for _ in range(8)], torch.nn.RMSNorm(4096, eps=1e-5), torch.nn.Linear(4096, 32000, bias=False)
+        blocks, norm = [LlamaBlock() for _ in range(8)], torch.nn.RMSNorm(4096, eps=1e-5)
+        head = torch.nn.Linear(4096, 32000, bias=False)
         x, cos, sin = torch.randn(n, 4096), torch.randn(n, 128), torch.randn(n, 128)
         cache = torch.randn(1, 32, past, 128) if past else None
         def run():
@@ -82,58 +85,73 @@ with torch.inference_mode():
 '''
 
 
-def peer_python():
-    folder = ROOT / "build" / "peers-venv"
+def peer_python(folder):
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-    check = subprocess.run([python, "-c", "import torch, numpy"], capture_output=True)
-    if check.returncode:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", TORCH, "numpy"], check=True)
+    check = [python, "-c", f"import numpy, torch; assert torch.__version__.split('+')[0] == '{TORCH_VERSION}'"]
+    if subprocess.run(check, capture_output=True).returncode:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", f"torch=={TORCH_VERSION}", "numpy"], check=True)
     return python
 
 
 def build(folder):
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DTESSERA_BUILD_BENCH=ON", "-DTESSERA_BUILD_TESTS=OFF", "-DTESSERA_BUILD_EXAMPLES=OFF"]
-    subprocess.run(["cmake", "-S", ROOT, "-B", folder, *options], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", folder, "--target", "bench_model", "-j", str(os.cpu_count())], check=True, stdout=subprocess.DEVNULL)
+    parts = ["-DTESSERA_BUILD_BENCH=ON", "-DTESSERA_BUILD_TESTS=OFF", "-DTESSERA_BUILD_EXAMPLES=OFF"]
+    run(["cmake", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", *parts])
+    run(["cmake", "--build", folder, "--target", "bench_model", "--parallel", str(os.cpu_count())])
     return folder / "bench" / "bench_model"
+
+
+def run(command, **environment):
+    """The output of a program; what it printed is shown if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    if done.returncode:
+        sys.exit(f"{Path(command[0]).name} failed with exit code {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def ours(program, case, threads):
     command = [program, f"--benchmark_filter=^{case}/{threads}/", "--benchmark_format=json"]
-    row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["benchmarks"][0]
-    return row["best_s"], row.get("of_peak", row.get("of_read")), "FMA peak" if "of_peak" in row else "read bandwidth"
+    report = run(command, OMP_NUM_THREADS=str(threads))
+    row = json.loads(report)["benchmarks"][0]
+    limit = "of_peak" if "of_peak" in row else "of_read"
+    return row["best_s"], row[limit], {"of_peak": "FMA peak", "of_read": "read bandwidth"}[limit]
 
 
 def theirs(python, case, threads):
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    return float(subprocess.run([python, "-c", PEER, case, str(threads)], check=True, capture_output=True, text=True, env=environment).stdout)
+    return float(run([python, "-c", PEER, case, str(threads)], OMP_NUM_THREADS=str(threads)))
 
 
-def cpu_name():
-    match = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-    return match.group(1) if match else platform.processor()
+def cpu():
+    """Its name and the instruction set that Tessera's kernels choose on it."""
+    text = Path("/proc/cpuinfo").read_text()
+    name = re.search(r"model name\s*:\s*(.*)", text)
+    levels = {"avx512": {"avx512f", "avx512vl", "avx512bw", "avx512dq"}, "avx2": {"avx2", "fma", "f16c"}}
+    isa = next((level for level, flags in levels.items() if flags <= set(text.split())), "scalar")
+    return name.group(1) if name else platform.processor(), os.environ.get("TESSERA_ISA", isa)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench")
+    parser.add_argument("--environment", type=Path, default=ROOT / "build" / "peers-venv")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--cases", nargs="+", default=CASES, choices=CASES)
     options = parser.parse_args()
-    python, program = peer_python(), build(options.build)
-    flags = Path("/proc/cpuinfo").read_text()
-    isa = "AVX-512" if "avx512vl" in flags else "AVX2"
-    print(f"{cpu_name()}, {isa}; PyTorch {TORCH.split('==')[1]} eager; best of {options.rounds} rounds\n")
-    print("| case | threads | Tessera | share of limit | PyTorch | ratio |\n|---|---|---|---|---|---|")
+    python, program = peer_python(options.environment), build(options.build)
+    print("{}, {}; PyTorch {} eager; best of {} rounds\n".format(*cpu(), TORCH_VERSION, options.rounds))
+    row = "| {:<12} | {:>7} | {:>10} | {:<21} | {:>10} | {:>5} |"
+    print(row.format("case", "threads", "Tessera", "share of the limit", "PyTorch", "ratio"))
+    print(row.format("---", "--:", "--:", "---", "--:", "--:"), flush=True)
     for case in options.cases:
         for threads in options.threads:
-            results = [(ours(program, case, threads), theirs(python, case, threads)) for _ in range(options.rounds)]
-            (seconds, share, limit), peer = min(r[0] for r in results), min(r[1] for r in results)
-            print(f"| {case} | {threads} | {seconds * 1e3:.1f} ms | {share:.0%} of {limit} | {peer * 1e3:.1f} ms | {peer / seconds:.2f} |", flush=True)
+            rounds = [(ours(program, case, threads), theirs(python, case, threads)) for _ in range(options.rounds)]
+            seconds, share, limit = min(mine for mine, _ in rounds)
+            peer = min(other for _, other in rounds)
+            mine, other, ratio = f"{seconds * 1e3:.1f} ms", f"{peer * 1e3:.1f} ms", f"{peer / seconds:.2f}"
+            print(row.format(case, threads, mine, f"{share:.0%} of {limit}", other, ratio), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,26 +1,27 @@
 // tessera ask: load, look, read, answer.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
-#include <span>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <CLI/CLI.hpp>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include "tessera/hub/llava_folder.hpp"
+#include "tessera/model/generate.hpp"
 
 #include "cli/commands.hpp"
 #include "cli/dump.hpp"
 #include "cli/engine.hpp"
 #include "cli/progress.hpp"
-#include "tessera/hub/llava_folder.hpp"
-#include "tessera/model/generate.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -56,9 +57,11 @@ struct Timing {
   int image_count = 0, prompt_tokens = 0, new_tokens = 0;
 
   void print() const {
-    std::printf("[load %.2f s | vision %.3f s, %d image(s) | prefill %.3f s, %d tokens, %.1f tokens/s | decode %.3f s, %d tokens, %.1f tokens/s]\n",
-                load, vision, image_count, prefill, prompt_tokens, prompt_tokens / std::max(prefill, 1e-9), decode, new_tokens,
-                new_tokens / std::max(decode, 1e-9));
+    std::printf(
+        "[load %.2f s | vision %.3f s, %d image(s) | prefill %.3f s, %d tokens, %.1f tokens/s | decode %.3f s, %d "
+        "tokens, %.1f tokens/s]\n",
+        load, vision, image_count, prefill, prompt_tokens, prompt_tokens / std::max(prefill, 1e-9), decode, new_tokens,
+        new_tokens / std::max(decode, 1e-9));
   }
 };
 
@@ -107,16 +110,19 @@ class Asker {
     encode(images);
     std::vector<io::Turn> turns;
     std::vector<int> seen;
-    for (std::string question; std::printf("> "), std::fflush(stdout), std::getline(std::cin, question) && !question.empty();) {
+    for (std::string question;
+         std::printf("> "), std::fflush(stdout), std::getline(std::cin, question) && !question.empty();) {
       turns.push_back({"user", turns.empty() ? folder_.with_images(question, images.size()) : question});
       const std::vector<int> ids = folder_.prompt_ids(folder_.format(turns), images.size(), engine_->image_tokens());
-      const std::size_t known = static_cast<std::size_t>(std::mismatch(seen.begin(), seen.end(), ids.begin(), ids.end()).first - seen.begin());
-      const auto image_rows = std::count_if(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(known), [&](int id) { return engine_->is_image_token(id); });
+      const std::size_t known = static_cast<std::size_t>(
+          std::mismatch(seen.begin(), seen.end(), ids.begin(), ids.end()).first - seen.begin());
+      const auto image_rows = std::count_if(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(known),
+                                            [&](int id) { return engine_->is_image_token(id); });
       engine_->rewind(static_cast<int>(known), static_cast<int>(image_rows));
       watch_.lap();
       const auto logits = prefill(std::span(ids).subspan(known), {});
       const std::vector<int> reply = decode(logits, ids);
-      turns.push_back({"assistant", folder_.tokenizer.decode(reply)});
+      turns.push_back({"assistant", folder_.answer_text(reply)});
       seen = ids;
       if (!options_.quiet) timing_.print();
     }
@@ -133,7 +139,8 @@ class Asker {
   Limits limits(int images, int prompt_tokens) const {
     const int positions = std::max(engine_->positions(), 1);
     if (prompt_tokens >= positions) {
-      fail("the prompt of ", prompt_tokens, " tokens (image rows included) does not fit the model's ", positions, " positions");
+      fail("the prompt of ", prompt_tokens, " tokens (image rows included) does not fit the model's ", positions,
+           " positions");
     }
     return {.images = images, .tokens = prompt_tokens + std::min(options_.max_new, positions - prompt_tokens)};
   }
@@ -157,7 +164,9 @@ class Asker {
   std::span<const float> prefill(std::span<const int> ids, Mat<float> all_logits) {
     ProgressBar bar("prefill", !options_.quiet);
     const auto logits = engine_->prefill(
-        ids, [&](int done, int total) { bar.update(static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(total)); }, all_logits);
+        ids,
+        [&](int done, int total) { bar.update(static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(total)); },
+        all_logits);
     timing_.prefill = watch_.lap();
     timing_.prompt_tokens = static_cast<int>(ids.size());
     return logits;
@@ -167,12 +176,10 @@ class Asker {
     GenerateOptions how{.max_new = std::min(options_.max_new, engine_->limits().tokens - engine_->size()),
                         .end_ids = folder_.generation.eos,
                         .sampler = sampler()};
-    if (const int beams = options_.beams.value_or(folder_.generation.beams); beams > 1) return decode_beams(logits, beams, how.max_new);
-    io::TokenStream stream(folder_.tokenizer);
-    bool leading = true;  // a blank before the first word belongs to the prompt's last colon
-    const auto print = [&](std::string text) {
-      if (leading) text.erase(0, text.find_first_not_of(' '));
-      leading &= text.empty();
+    if (const int beams = options_.beams.value_or(folder_.generation.beams); beams > 1)
+      return decode_beams(logits, beams, how.max_new);
+    hub::AnswerStream stream(folder_.tokenizer);
+    const auto print = [](const std::string& text) {
       std::fwrite(text.data(), 1, text.size(), stdout);
       std::fflush(stdout);
     };
@@ -194,9 +201,7 @@ class Asker {
                           .length_penalty = options_.length_penalty.value_or(folder_.generation.length_penalty),
                           .end_ids = folder_.generation.eos};
     const std::vector<int> answer = engine_->beam_search(logits, how);
-    std::string text = folder_.tokenizer.decode(answer);
-    text.erase(0, text.find_first_not_of(' '));
-    std::printf("%s\n", text.c_str());
+    std::printf("%s\n", folder_.answer_text(answer).c_str());
     timing_.decode = watch_.lap();
     timing_.new_tokens = static_cast<int>(answer.size());
     return answer;
@@ -213,8 +218,8 @@ class Asker {
     return s;
   }
 
-  void write(const Dump& dump, const std::vector<io::Pixels>& images, std::span<const int> ids,
-             Mat<const float> logits, std::span<const int> answer) const {
+  void write(const Dump& dump, const std::vector<io::Pixels>& images, std::span<const int> ids, Mat<const float> logits,
+             std::span<const int> answer) const {
     if (!images.empty()) {
       dump.pixels(images);
       dump.rows("vision_hidden", engine_->vision_hidden(), static_cast<int>(images.size()));
@@ -235,10 +240,10 @@ class Asker {
 /// The prompt that the options ask for.
 std::string prompt_text(const AskOptions& options, const hub::LlavaFolder& folder) {
   if (options.raw_prompt) return *options.prompt;
-  if (options.prompt) return folder.format(std::vector{io::Turn{"user", folder.with_images(*options.prompt, options.images.size())}});
+  if (options.prompt)
+    return folder.format(std::vector{io::Turn{"user", folder.with_images(*options.prompt, options.images.size())}});
   const io::MappedFile file(options.messages);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  return folder.format(io::parse_messages(text, options.messages));
+  return folder.format(io::parse_messages(file.text(), options.messages));
 }
 
 void run(const AskOptions& options) {
@@ -257,24 +262,36 @@ void add_ask(CLI::App& app) {
   CLI::App* command = app.add_subcommand("ask", "Answer questions about images");
   const auto o = std::make_shared<AskOptions>();
   command->add_option("--model", o->model, "Model folder")->required();
-  command->add_option("--vision-tower", o->vision_tower, "Folder of the vision tower, where a checkpoint keeps it elsewhere");
+  command->add_option("--vision-tower", o->vision_tower,
+                      "Folder of the vision tower, where a checkpoint keeps it elsewhere");
   command->add_option("--image", o->images, "Image file, JPEG or PNG; may be repeated");
   CLI::Option* prompt = command->add_option("--prompt", o->prompt, "The question; without it, a dialogue");
-  command->add_flag("--raw-prompt", o->raw_prompt, "Take the prompt as it is, with <image> where the images go")->needs(prompt);
-  command->add_option("--messages", o->messages, "A list of messages in a JSON file, as Hugging Face writes them")->excludes(prompt);
-  command->add_option("--template", o->conversation, "Conversation template (hf, v1, llava_v1, llava_v0, llava_llama_2 ...; default: the family's)");
-  command->add_option("--max-new", o->max_new, "New tokens at most")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command->add_flag("--raw-prompt", o->raw_prompt, "Take the prompt as it is, with <image> where the images go")
+      ->needs(prompt);
+  command->add_option("--messages", o->messages, "A list of messages in a JSON file, as Hugging Face writes them")
+      ->excludes(prompt);
+  command->add_option("--template", o->conversation,
+                      "Conversation template (hf, v1, llava_v1, llava_v0, llava_llama_2 ...; default: the family's)");
+  command->add_option("--max-new", o->max_new, "New tokens at most")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   command->add_option("--temperature", o->temperature, "0 takes the most likely token")->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", o->top_k, "Draw from the K most likely tokens; 0 for all")->check(CLI::NonNegativeNumber);
-  command->add_option("--top-p", o->top_p, "Draw from the fewest tokens that together have this probability")->check(CLI::Range(1e-9, 1.0));
-  command->add_option("--min-p", o->min_p, "Draw from tokens at least this likely relative to the best")->check(CLI::Range(0.0, 1.0));
-  command->add_option("--repetition-penalty", o->repetition_penalty, "Divides the scores of tokens seen before")->check(CLI::PositiveNumber);
+  command->add_option("--top-k", o->top_k, "Draw from the K most likely tokens; 0 for all")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--top-p", o->top_p, "Draw from the fewest tokens that together have this probability")
+      ->check(CLI::Range(1e-9, 1.0));
+  command->add_option("--min-p", o->min_p, "Draw from tokens at least this likely relative to the best")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--repetition-penalty", o->repetition_penalty, "Divides the scores of tokens seen before")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", o->seed, "Of the draws")->capture_default_str();
   command->add_option("--dump", o->dump, "Folder that gets every intermediate result as .npy");
   command->add_flag("--quiet", o->quiet, "Print the answer only");
   command->add_option("--num-beams", o->beams, "Beams of a beam search; 1 for none")->check(CLI::Range(1, 64));
-  command->add_option("--length-penalty", o->length_penalty, "Exponent of the length that a beam's score is divided by");
+  command->add_option("--length-penalty", o->length_penalty,
+                      "Exponent of the length that a beam's score is divided by");
   o->runtime.add_to(*command);
+  o->runtime.add_backend_to(*command);
   command->callback([o] { run(*o); });
 }
 

@@ -12,5 +12,6 @@ void add_tokenize(CLI::App& app);
 void add_pixels(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_scenes(CLI::App& app);
+void add_train(CLI::App& app);
 
 }  // namespace tessera::cli

@@ -28,7 +28,8 @@ class Dump {
     std::vector<float> values;
     for (const io::Pixels& image : images) values.insert(values.end(), image.values.begin(), image.values.end());
     const io::Pixels& first = images.front();
-    write("pixel_values", DType::f32, {static_cast<std::int64_t>(images.size()), first.channels, first.height, first.width}, values);
+    write("pixel_values", DType::f32,
+          {static_cast<std::int64_t>(images.size()), first.channels, first.height, first.width}, values);
   }
 
   /// [rows, cols], or [parts, rows / parts, cols] for several parts.
@@ -47,7 +48,8 @@ class Dump {
 
  private:
   template <class T>
-  void write(const std::string& name, DType dtype, const std::vector<std::int64_t>& shape, const std::vector<T>& values) const {
+  void write(const std::string& name, DType dtype, const std::vector<std::int64_t>& shape,
+             const std::vector<T>& values) const {
     io::write_npy(folder_ / (name + ".npy"), dtype, shape, std::as_bytes(std::span(values)));
   }
 

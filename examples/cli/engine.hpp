@@ -1,16 +1,18 @@
 #pragma once
-// A loaded model and its session behind virtual functions, so that each compute backend is compiled in a file of its own and the
-// commands are written once.
+// A loaded model and its session behind virtual functions, so that each compute backend is compiled in a file of its
+// own and the commands are written once.
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "cli/runtime.hpp"
 #include "tessera/io/load.hpp"
 #include "tessera/model/beam_search.hpp"
 #include "tessera/model/session.hpp"
+
+#include "cli/runtime.hpp"
 
 namespace tessera::cli {
 

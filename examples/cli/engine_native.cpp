@@ -1,5 +1,6 @@
-#include "cli/engine_with.hpp"
 #include "tessera/ops/native.hpp"
+
+#include "cli/engine_with.hpp"
 
 namespace tessera::cli {
 

@@ -4,9 +4,9 @@
 #include <optional>
 #include <utility>
 
-#include "cli/engine.hpp"
-#include "cli/llava_type.hpp"
 #include "tessera/hub/llava.hpp"
+
+#include "cli/engine.hpp"
 
 namespace tessera::cli {
 
@@ -15,8 +15,8 @@ class EngineOf final : public Engine {
  public:
   explicit EngineOf(const EngineOptions& options)
       : threads_(options.runtime.threads),
-        model_(hub::load_llava<Model>(options.folder, *options.config, options.runtime.formats(options.config->stored), ops_, store_,
-                                      options.progress)) {}
+        model_(hub::load_llava<Model>(options.folder, *options.config, options.runtime.formats(options.config->stored),
+                                      ops_, store_, options.progress)) {}
 
   int image_tokens() const override { return model_.image_tokens(); }
   int vocab() const override { return model_.language.vocab(); }
@@ -48,8 +48,9 @@ class EngineOf final : public Engine {
 
 template <class OpsT>
 std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
-  return with_llava_type(*options.config,
-                         [&]<class Model>() -> std::unique_ptr<Engine> { return std::make_unique<EngineOf<Model, OpsT>>(options); });
+  return hub::with_llava_type(*options.config, [&]<class Model>() -> std::unique_ptr<Engine> {
+    return std::make_unique<EngineOf<Model, OpsT>>(options);
+  });
 }
 
 }  // namespace tessera::cli

@@ -1,8 +1,11 @@
 // tessera: the command-line tool. An example that uses public headers only.
 
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -18,6 +21,13 @@ int report(const char* message) {
   return failed;
 }
 
+/// Output that did not arrive (a full disk) is a failure, whoever printed it.
+int finish() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  const std::string reason = errno != 0 ? std::generic_category().message(errno) : "unknown error";
+  return report(("standard output: cannot be written: " + reason).c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -29,11 +39,12 @@ int main(int argc, char** argv) {
   tessera::cli::add_pixels(app);
   tessera::cli::add_inspect(app);
   tessera::cli::add_scenes(app);
+  tessera::cli::add_train(app);
   try {
     app.parse(argc, argv);
-    return 0;
+    return finish();
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : wrong_usage;
+    return app.exit(error) == 0 ? finish() : wrong_usage;
   } catch (const std::bad_alloc&) {
     return report("out of memory");
   } catch (const std::exception& error) {

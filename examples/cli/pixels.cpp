@@ -7,10 +7,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include "cli/commands.hpp"
 #include "tessera/io/decode_image.hpp"
 #include "tessera/io/image_processor.hpp"
 #include "tessera/io/npy.hpp"
+
+#include "cli/commands.hpp"
 
 namespace tessera::cli {
 namespace {

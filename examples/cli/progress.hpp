@@ -11,21 +11,23 @@ namespace tessera::cli {
 
 class ProgressBar {
  public:
-  ProgressBar(std::string label, bool wanted) : label_(std::move(label)), shown_(wanted && isatty(STDERR_FILENO) != 0) {}
+  ProgressBar(std::string label, bool wanted)
+      : label_(std::move(label)), shown_(wanted && isatty(STDERR_FILENO) != 0) {}
   ~ProgressBar() {
     if (drawn_) std::fprintf(stderr, "\r\033[K");
   }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  void update(std::uint64_t done, std::uint64_t total) {
+  /// `note` is shown behind the bar.
+  void update(std::uint64_t done, std::uint64_t total, const std::string& note = "") {
     if (!shown_ || total == 0) return;
     const int percent = static_cast<int>(done * 100 / total);
-    if (percent == percent_) return;
+    if (percent == percent_ && note.empty()) return;
     percent_ = percent;
     drawn_ = true;
     const std::string bar(static_cast<std::size_t>(percent) * width / 100, '#');
-    std::fprintf(stderr, "\r%s [%-*s] %3d %%", label_.c_str(), width, bar.c_str(), percent);
+    std::fprintf(stderr, "\r%s [%-*s] %3d %% %s\033[K", label_.c_str(), width, bar.c_str(), percent, note.c_str());
     std::fflush(stderr);
   }
 

@@ -19,6 +19,8 @@ struct RuntimeOptions {
   std::string dtype = "auto";
 
   void add_to(CLI::App& command);
+  /// --backend, for commands that compute.
+  void add_backend_to(CLI::App& command);
   /// Applies --isa to the process.
   void apply() const;
   /// The formats to hold weights in: the checkpoint's own unless --dtype says otherwise.

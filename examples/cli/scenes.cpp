@@ -18,7 +18,8 @@ void add_scenes(CLI::App& app) {
   command->add_option("--seed", o->seed, "Of the world")->capture_default_str();
   command->add_option("--size", o->size, "Of the images, WxH in pixels")->capture_default_str();
   command->add_option("--objects", o->objects, "Objects in a scene, MIN-MAX, at most 5")->capture_default_str();
-  command->add_option("--split", o->split, "train, test, or holdout (pairs of shape and colour never seen in training)")->capture_default_str();
+  command->add_option("--split", o->split, "train, test, or holdout (pairs of shape and colour never seen in training)")
+      ->capture_default_str();
   command->add_option("--tasks", o->tasks, "Kinds of questions, separated by commas (default: all)")->delimiter(',');
   command->add_option("--tasks-per-scene", o->tasks_per_scene, "Questions about one image")->capture_default_str();
   command->add_option("--images", o->image_files, "png: a file each; npy: one array of all")->capture_default_str();

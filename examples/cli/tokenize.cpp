@@ -7,8 +7,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "cli/commands.hpp"
 #include "tessera/io/tokenizer.hpp"
+
+#include "cli/commands.hpp"
 
 namespace tessera::cli {
 namespace {

@@ -1,26 +1,21 @@
 #pragma once
-/// Random numbers that are the same on every machine and compiler.
+/// Random choices that are the same on every machine and compiler.
 
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
+#include "tessera/core/random.hpp"
+
 namespace tessera::scenes {
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): a bijection of 64 bits that spreads every input bit.
-constexpr std::uint64_t mix(std::uint64_t bits) {
-  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-  return bits ^ (bits >> 31);
-}
-
-/// SplitMix64. The standard's distributions differ between libraries, so integers are drawn here.
+/// Integers, coins and choices.
 class Random {
  public:
-  explicit constexpr Random(std::uint64_t key) : state_(mix(key)) {}
+  explicit constexpr Random(std::uint64_t key) : bits_(mix(key)) {}
 
-  constexpr std::uint64_t next() { return mix(state_ += 0x9e3779b97f4a7c15u); }
+  constexpr std::uint64_t next() { return bits_.next(); }
 
   /// Uniform in [0, count), count ≥ 1.
   constexpr int below(int count) { return static_cast<int>((next() >> 32) * static_cast<std::uint64_t>(count) >> 32); }
@@ -44,7 +39,7 @@ class Random {
   }
 
  private:
-  std::uint64_t state_;
+  SplitMix64 bits_;
 };
 
 }  // namespace tessera::scenes

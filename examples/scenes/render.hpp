@@ -25,8 +25,8 @@ inline void paint_background(const Scene& scene, io::Image& image) {
       const int across = 256 * (background.from_right ? scene.width - 1 - x : x) / (scene.width - 1);
       const int share = (background.horizontal * across + (256 - background.horizontal) * down) / 256;
       for (std::size_t channel = 0; channel < 3; ++channel) {
-        const int from = background.from.channels[channel];
-        const int to = background.to.channels[channel];
+        const int from = background.from[channel];
+        const int to = background.to[channel];
         pixel[channel] = static_cast<std::uint8_t>((from * (256 - share) + to * share) / 256);
       }
     }
@@ -56,7 +56,7 @@ inline void paint_object(const Object& object, io::Image& image) {
       std::uint8_t* pixel = image.row(y) + x * 3;
       for (std::size_t channel = 0; channel < 3; ++channel) {
         pixel[channel] = static_cast<std::uint8_t>(
-            (pixel[channel] * (full - covered) + object.rgb.channels[channel] * covered + full / 2) / full);
+            (pixel[channel] * (full - covered) + object.rgb[channel] * covered + full / 2) / full);
       }
     }
   }
@@ -77,10 +77,7 @@ inline void add_noise(std::uint64_t key, io::Image& image) {
 }  // namespace detail
 
 inline io::Image render(const Scene& scene) {
-  io::Image image;
-  image.width = scene.width;
-  image.height = scene.height;
-  image.rgb.resize(static_cast<std::size_t>(scene.width) * scene.height * 3);
+  io::Image image = io::filled_image(scene.width, scene.height);
   detail::paint_background(scene, image);
   for (const Object& object : scene.objects) detail::paint_object(object, image);
   detail::add_noise(scene.noise_key, image);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/io/image.hpp"
 
 #include "random.hpp"
 
@@ -42,9 +43,7 @@ constexpr bool is_held_out(Shape shape, Color color) {
   return held_out[static_cast<std::size_t>(shape)] == color;
 }
 
-struct Rgb {
-  std::array<std::uint8_t, 3> channels{};
-};
+using io::Rgb;
 
 /// Lengths are fixed-point: this many units make a pixel.
 inline constexpr int units_per_pixel = 256;
@@ -64,13 +63,13 @@ struct Object {
   int y = 0;
   int radius = 0;    ///< of the circumscribed circle, in units
   int rotation = 0;  ///< in rotation steps
-  Rgb rgb;
+  Rgb rgb{};
 };
 
 /// The background goes from one colour at a corner to another at the opposite corner.
 struct Background {
-  Rgb from;
-  Rgb to;
+  Rgb from{};
+  Rgb to{};
   int horizontal = 128;  ///< share of the gradient that runs along x, in 1/256
   bool from_right = false;
   bool from_bottom = false;
@@ -115,22 +114,20 @@ constexpr Random random_stream(const SceneOptions& options, std::uint64_t index,
 
 namespace detail {
 
-constexpr std::array<Rgb, 8> palette = {Rgb{{220, 40, 40}},  Rgb{{40, 165, 60}},  Rgb{{40, 75, 220}},
-                                        Rgb{{232, 212, 48}}, Rgb{{145, 50, 175}}, Rgb{{238, 138, 30}},
-                                        Rgb{{50, 205, 215}}, Rgb{{240, 240, 240}}};
+constexpr std::array<Rgb, 8> palette = {Rgb{220, 40, 40}, {40, 165, 60},  {40, 75, 220},  {232, 212, 48},
+                                        {145, 50, 175},   {238, 138, 30}, {50, 205, 215}, {240, 240, 240}};
 
 inline Rgb jitter(const Rgb& color, int range, Random& random) {
-  Rgb result;
-  for (std::size_t channel = 0; channel < 3; ++channel) {
-    result.channels[channel] =
-        static_cast<std::uint8_t>(std::clamp(color.channels[channel] + random.between(-range, range), 0, 255));
+  Rgb result{};
+  for (std::size_t channel = 0; channel < result.size(); ++channel) {
+    result[channel] = static_cast<std::uint8_t>(std::clamp(color[channel] + random.between(-range, range), 0, 255));
   }
   return result;
 }
 
 inline Rgb muted_color(Random& random) {
   const auto grey = static_cast<std::uint8_t>(random.between(70, 130));
-  return jitter(Rgb{{grey, grey, grey}}, 20, random);
+  return jitter({grey, grey, grey}, 20, random);
 }
 
 /// Kinds are distinct within a scene: "the red circle" means one object.

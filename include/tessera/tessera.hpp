@@ -7,6 +7,7 @@
 #include "tessera/language/presets.hpp"
 #include "tessera/layer/activation.hpp"
 #include "tessera/layer/sequential.hpp"
+#include "tessera/model/beam_search.hpp"
 #include "tessera/model/generate.hpp"
 #include "tessera/model/initialize.hpp"
 #include "tessera/model/llava.hpp"

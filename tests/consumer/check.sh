@@ -9,8 +9,24 @@ compiler=${CXX:-c++}
 rm -rf "$build"
 mkdir -p "$build"
 
+configure() { cmake -S "$here/$way" -B "$build" "$@" >"$build/log" 2>&1; }
 build_with_cmake() {
-  cmake -S "$here/$way" -B "$build" "$@" >"$build/log" && cmake --build "$build" >>"$build/log" || { cat "$build/log"; exit 1; }
+  configure "$@" && cmake --build "$build" >>"$build/log" 2>&1 || { cat "$build/log"; exit 1; }
+}
+# finds MADE [ARGUMENT…]: find_package(tessera ARGUMENT…) makes the components MADE.
+finds() {
+  rm -f "$build/CMakeCache.txt"
+  configure -DCMAKE_PREFIX_PATH="$prefix" -DMADE="$1" -DFOUND_BY="$(IFS=";"; echo "${*:2}")" || { cat "$build/log"; exit 1; }
+}
+# misses SENTENCE COMPONENT [ARGUMENT…]: find_package(tessera COMPONENTS COMPONENT) stops with the sentence; the arguments
+# go to CMake.
+misses() {
+  rm -f "$build/CMakeCache.txt"
+  if configure -DCMAKE_PREFIX_PATH="$prefix" -DFOUND_BY="COMPONENTS;$2" "${@:3}" || ! grep -qF "$1" "$build/log"; then
+    echo "find_package(tessera COMPONENTS $2) did not stop with \"$1\":"
+    cat "$build/log"
+    exit 1
+  fi
 }
 prints_a_number() { [[ $("$@") =~ ^-?[0-9.]+(e-?[0-9]+)?$ ]] || { echo "$* printed no number"; exit 1; }; }
 prints_an_error() { [[ $("$@") == *nowhere* ]] || { echo "$* printed no error"; exit 1; }; }
@@ -23,7 +39,12 @@ case $way in
     mv "$build/first" "$prefix"
     ;;
   find_package)
-    build_with_cmake -DCMAKE_PREFIX_PATH="$prefix"
+    misses "tessera has no component nonsense, only io, onednn, eigen, xtensor" nonsense
+    misses "tessera::eigen needs Eigen3::Eigen" eigen -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON
+    finds "io;eigen" COMPONENTS io OPTIONAL_COMPONENTS eigen nonsense
+    finds "io" COMPONENTS io
+    finds "io;onednn;eigen;xtensor"
+    build_with_cmake
     prints_a_number "$build/consumer"
     prints_an_error "$build/consumer_io"
     ;;

@@ -14,7 +14,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const auto kind = conversation_template(name);
       const bool open_answer = !turns.empty() && turns.back().role == "user";
       format_conversation(kind, turns, open_answer);
-      format_conversation(kind, with_image_first(kind, turns), open_answer);
     }
   } catch (const tessera::Error&) {
   }

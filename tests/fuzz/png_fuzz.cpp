@@ -42,7 +42,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   repair_checksums(file);
   tessera::io::DecodeOptions options;
   options.max_pixels = 1 << 16;
-  options.alpha = size % 2 == 0 ? tessera::io::AlphaHandling::drop : tessera::io::AlphaHandling::white;
   try {
     const tessera::io::Image image = tessera::io::decode_png(file, "input", options);
     if (image.width < 1 || image.height < 1 || image.width > options.max_pixels / image.height) std::abort();

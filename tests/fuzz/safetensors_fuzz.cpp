@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <span>
 
 #include "tessera/io/safetensors.hpp"
@@ -20,8 +21,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
         std::abort();
       supported_bytes += tensor.data.size();
     }
-    if (supported_bytes > content.data_bytes) std::abort();
-    if (content.unsupported.empty() && supported_bytes != content.data_bytes) std::abort();
+    std::uint64_t header_bytes = 0;
+    std::memcpy(&header_bytes, bytes, sizeof header_bytes);
+    const std::size_t data_bytes = size - sizeof header_bytes - header_bytes;
+    if (supported_bytes > data_bytes || (content.unsupported.empty() && supported_bytes != data_bytes)) std::abort();
   } catch (const tessera::Error&) {
   }
   return 0;

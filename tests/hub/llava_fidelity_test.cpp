@@ -18,14 +18,10 @@ using test::LlavaCase;
 
 namespace {
 
-// Both sides compute in float32 from the same stored weights (16-bit ones are widened exactly), so one bound serves all
-// formats: about ten times the reference's own float32 noise, which case.json records as float32 against float64.
-constexpr double tolerance = 2e-5;
-
 struct Row {
   std::string name, backend, dtype;
   double noise = 0, pixels = 0, vision = 0, features = 0, logits = 0;
-  bool ids = false, text = false;
+  bool ids = false, text = false, images = false;
 };
 
 std::span<const float> flat(Mat<const float> m) { return {m.data, static_cast<std::size_t>(m.rows) * m.cols}; }
@@ -43,19 +39,20 @@ Row run(const LlavaCase& c, const hub::LlavaFolder& folder) {
     pixels.insert(pixels.end(), p.values.begin(), p.values.end());
   }
   const std::size_t images = pixels.size() / model.vision.pixels();
+  row.images = images > 0;
   const std::vector<int> ids = folder.prompt_ids(c.about["prompt"].get<std::string>(), images, model.image_tokens());
   row.ids = ids == c.ids("input_ids");
-  row.pixels = test::relative_error(pixels, c.tensor<float>("pixel_values"));
+  row.pixels = test::relative_max_error(pixels, c.tensor<float>("pixel_values"));
 
   const int max_new = c.about["max_new"];
   Session<Model, OpsT> session(model, ops, {.images = static_cast<int>(images), .tokens = static_cast<int>(ids.size()) + max_new}, 2);
   for (std::size_t i = 0; i < images; ++i) session.encode(std::span(pixels).subspan(i * model.vision.pixels(), model.vision.pixels()));
-  row.vision = test::relative_error(flat(session.vision_hidden()), c.tensor<float>("vision_hidden"));
-  row.features = test::relative_error(flat(session.image_features()), c.tensor<float>("image_features"));
+  row.vision = test::relative_max_error(flat(session.vision_hidden()), c.tensor<float>("vision_hidden"));
+  row.features = test::relative_max_error(flat(session.image_features()), c.tensor<float>("image_features"));
 
   std::vector<float> logits(ids.size() * static_cast<std::size_t>(model.language.vocab()));
   const auto last = session.prefill(ids, {}, dense(logits.data(), static_cast<int>(ids.size()), model.language.vocab()));
-  row.logits = test::relative_error(logits, c.tensor<float>("logits"));
+  row.logits = test::relative_max_error(logits, c.tensor<float>("logits"));
 
   const std::vector<int> answer =
       generate(session, last, ids, {.max_new = max_new, .end_ids = folder.generation.eos}, [](int) { return true; });
@@ -67,26 +64,46 @@ void check(const Row& row) {
   INFO(row.name << " " << row.backend);
   CHECK(row.ids);
   CHECK(row.pixels <= 0);  // the slow processors, bit for bit
-  CHECK(row.vision <= tolerance);
-  CHECK(row.features <= tolerance);
-  CHECK(row.logits <= tolerance);
+  CHECK(row.vision <= test::fidelity_bound);
+  CHECK(row.features <= test::fidelity_bound);
+  CHECK(row.logits <= test::fidelity_bound);
   CHECK(row.text);
 }
 
 void write_table(const std::vector<Row>& rows, const char* file) {
   std::ostringstream out;
-  out << "# Fidelity\n\nWritten by `tests/hub/llava_fidelity_test.cpp` with `TESSERA_FIDELITY_FILE` set; do not edit.\n\n"
-         "Tiny random checkpoints with the full structure, made by transformers (`tests/reference`), against the same folders run by Tessera.\n"
+  out << "# Fidelity\n\nWritten by `tests/hub/llava_fidelity_test.cpp` with `TESSERA_FIDELITY_FILE` set; do not "
+         "edit.\n\n"
+         "Tiny random checkpoints with the full structure, made by transformers (`tests/reference`), against the same "
+         "folders run by Tessera.\n"
          "Errors are max |Δ| / max |reference|. The bound is "
-      << tolerance << " for hidden states, features and logits; pixels, token ids and the greedy text must be equal.\n"
-         "Noise is the reference's own difference between float32 and float64. 16-bit weights are widened exactly and computed with in float32,\n"
+      << test::fidelity_bound
+      << " for hidden states, features and logits; pixels, token ids and the greedy text must be equal.\n"
+         "Noise is the reference's own difference between float32 and float64. 16-bit weights are widened exactly and "
+         "computed with in float32,\n"
          "so their bound is the same.\n\n"
-         "| case | weights | backend | noise | pixels | vision hidden | image features | logits | ids | text |\n|---|---|---|---|---|---|---|---|---|---|\n";
-  out << std::scientific << std::setprecision(1);
+         "| case | weights | backend | noise | pixels | vision hidden | image features | logits | ids | text "
+         "|\n|---|---|---|---|---|---|---|---|---|---|\n";
+  const auto number = [](double value) {
+    std::ostringstream text;
+    text << std::scientific << std::setprecision(1) << value;
+    return text.str();
+  };
+  const auto verdict = [](bool equal) -> std::string { return equal ? "equal" : "differ"; };
   for (const Row& r : rows) {
-    out << "| " << r.name << " | " << r.dtype << " | " << r.backend << " | " << r.noise << " | " << (r.pixels == 0 ? "equal" : "differ") << " | "
-        << r.vision << " | " << r.features << " | " << r.logits << " | " << (r.ids ? "equal" : "differ") << " | " << (r.text ? "equal" : "differ")
-        << " |\n";
+    const auto of_images = [&](const std::string& result) { return r.images ? result : "–"; };
+    const std::string cells[] = {r.name,
+                                 r.dtype,
+                                 r.backend,
+                                 number(r.noise),
+                                 of_images(verdict(r.pixels == 0)),
+                                 of_images(number(r.vision)),
+                                 of_images(number(r.features)),
+                                 number(r.logits),
+                                 verdict(r.ids),
+                                 verdict(r.text)};
+    for (const std::string& cell : cells) out << "| " << cell << " ";
+    out << "|\n";
   }
   std::ofstream(file) << out.str();
 }
@@ -97,7 +114,7 @@ TEST_CASE("LLaVA folders of every layout give the reference's numbers") {
   std::vector<Row> rows;
   for (const LlavaCase& c : test::llava_cases()) {
     const hub::LlavaFolder folder = c.open();
-    test::with_model_type(folder, [&]<class Model>() {
+    hub::with_llava_type(folder.config, [&]<class Model>() {
       rows.push_back(run<Model, ops::Native>(c, folder));
       rows.push_back(run<Model, ops::Reference<float>>(c, folder));
     });

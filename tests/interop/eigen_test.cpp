@@ -6,7 +6,7 @@
 #include "catch.hpp"
 
 using namespace tessera;
-using Catch::Matchers::Contains;
+using test::contains;
 using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 TEST_CASE("a Mat is seen and written through Eigen, with its stride") {
@@ -66,5 +66,5 @@ TEST_CASE("an inner stride is refused") {
   std::vector<float> values(12);
   Eigen::Map<RowMajor, Eigen::Unaligned, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> map(
       values.data(), 2, 3, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(6, 2));
-  CHECK_THROWS_WITH(interop::as_mat(map), Contains("stride of 2"));
+  CHECK_THROWS_WITH(interop::as_mat(map), contains("stride of 2"));
 }

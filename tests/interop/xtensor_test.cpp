@@ -8,29 +8,19 @@
 #include <type_traits>
 #include <vector>
 
-#include <unistd.h>
 #include <xtensor/xmath.hpp>
 #include <xtensor/xnpy.hpp>
 #include <xtensor/xstrided_view.hpp>
 #include <xtensor/xview.hpp>
 
 #include "catch.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace tessera;
-using Catch::Matchers::Contains;
+using test::contains;
+using test::TemporaryFolder;
 
 // xtensor expressions are compared in double parentheses: Catch2 and xtensor overload the same operators.
-namespace {
-
-struct TemporaryFolder {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("tessera_xtensor_test_" + std::to_string(::getpid()));
-  TemporaryFolder() { std::filesystem::create_directory(path); }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-};
-
-}  // namespace
-
 TEST_CASE("a Mat is seen and written through xtensor, with its stride") {
   std::vector<float> values = {1, 2, 3, -1, 4, 5, 6, -1};
   auto view = interop::as_xtensor(Mat<float>{values.data(), 2, 3, 4});
@@ -97,10 +87,10 @@ TEST_CASE("what is not a matrix with contiguous rows is refused") {
   xt::xarray<float> cube = xt::zeros<float>({2, 2, 2});
   CHECK_THROWS_WITH(interop::as_mat(cube), "as_mat: 3 dimensions found, expected 2");
   xt::xtensor<float, 2, xt::layout_type::column_major> columns = xt::zeros<float>({2, 3});
-  CHECK_THROWS_WITH(interop::as_mat(columns), Contains("expected contiguous rows"));
+  CHECK_THROWS_WITH(interop::as_mat(columns), contains("expected contiguous rows"));
   xt::xtensor<float, 2> rows = xt::zeros<float>({4, 4});
   auto every_second = xt::view(rows, xt::all(), xt::range(0, 4, 2));
-  CHECK_THROWS_WITH(interop::as_mat(every_second), Contains("strides 4 and 2"));
+  CHECK_THROWS_WITH(interop::as_mat(every_second), contains("strides 4 and 2"));
 }
 
 TEST_CASE("our .npy files are those of xtensor's own reader and writer") {
@@ -124,7 +114,7 @@ TEST_CASE("files of another element type and hostile files throw an Error") {
   interop::dump_npy(path, xt::xarray<double>({1.0, 2.0}));
   CHECK_THROWS_WITH(interop::load_npy<float>(path), path.string() + ": f64 found, expected f32");
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
-  CHECK_THROWS_WITH(interop::load_npy<double>(path), Contains("15 bytes of data, expected 16"));
+  CHECK_THROWS_WITH(interop::load_npy<double>(path), contains("15 bytes of data, expected 16"));
   std::ofstream(path) << "garbage";
   CHECK_THROWS_AS(interop::load_npy<double>(path), Error);
 }

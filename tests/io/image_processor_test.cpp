@@ -1,11 +1,14 @@
 #include "tessera/io/image_processor.hpp"
 
 #include <fstream>
+#include <utility>
 
 #include "catch.hpp"
 #include "image_cases.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace tessera::io;
+using tessera::test::contains;
 
 namespace {
 
@@ -42,6 +45,32 @@ TEST_CASE("expand_to_square centres the image and rounds its offset down") {
   CHECK(expand_to_square(filled_image(3, 3, {7, 7, 7}), {1, 2, 3}).rgb == filled_image(3, 3, {7, 7, 7}).rgb);
 }
 
+TEST_CASE("a long, thin image is not padded to gigabytes") {
+  const Image thin = filled_image(65'535, 1);
+  CHECK_THROWS_WITH(expand_to_square(thin, {}),
+                    contains("the image is 65535 x 65535 pixels") && contains("at most 178956970"));
+  ImageProcessor processor;
+  processor.pad_to_square = true;
+  CHECK_THROWS_WITH(processor.preprocess(thin), contains("the image is 65535 x 65535 pixels"));
+  CHECK(processor.preprocess(filled_image(4'000, 1)).width == 224);
+}
+
+TEST_CASE("the size of the result is known where no image changes it") {
+  const auto size_of = [](const char* text) {
+    const auto size = parse(text).output_size();
+    return size ? std::pair(size->width, size->height) : std::pair(0, 0);
+  };
+  CHECK(size_of("{}") == std::pair(224, 224));
+  CHECK(size_of(R"({"crop_size": {"width": 5, "height": 7}})") == std::pair(5, 7));
+  CHECK(size_of(R"({"do_center_crop": false, "size": {"width": 5, "height": 7}})") == std::pair(5, 7));
+  CHECK(size_of(R"({"do_center_crop": false})") == std::pair(0, 0));
+  CHECK(size_of(R"({"do_center_crop": false, "do_resize": false, "size": {"width": 5, "height": 7}})") ==
+        std::pair(0, 0));
+  CHECK(size_of(
+            R"({"do_center_crop": false, "do_pad": true, "size": 9, "image_processor_type": "LlavaImageProcessor"})") ==
+        std::pair(9, 9));
+}
+
 TEST_CASE("a centre crop beyond the image is black before normalising") {
   ImageProcessor processor;
   processor.do_resize = processor.do_normalize = processor.do_rescale = false;
@@ -51,9 +80,8 @@ TEST_CASE("a centre crop beyond the image is black before normalising") {
 }
 
 TEST_CASE("configs that cannot be followed are refused") {
-  CHECK_THROWS_WITH(
-      parse(R"({"image_processor_type": "Qwen2VLImageProcessor"})"),
-      Catch::Matchers::Contains("Qwen2VLImageProcessor") && Catch::Matchers::Contains("expected CLIPImageProcessor"));
+  CHECK_THROWS_WITH(parse(R"({"image_processor_type": "Qwen2VLImageProcessor"})"),
+                    contains("Qwen2VLImageProcessor") && contains("expected CLIPImageProcessor"));
   for (const char* text : {R"([])",
                            R"({"size": 0})",
                            R"({"size": -3})",
@@ -88,15 +116,13 @@ TEST_CASE("configs that cannot be followed are refused") {
 }
 
 TEST_CASE("a processor nested in processor_config.json comes first") {
-  const auto folder = std::filesystem::temp_directory_path() / "tessera_image_processor_test";
-  std::filesystem::create_directories(folder);
-  const auto write = [&](const char* name, const char* text) { std::ofstream(folder / name) << text; };
+  const tessera::test::TemporaryFolder folder;
+  const auto write = [&](const char* name, const char* text) { std::ofstream(folder.path / name) << text; };
+  CHECK_THROWS_WITH(load_image_processor(folder.path), contains("preprocessor_config.json"));
   write("preprocessor_config.json", R"({"crop_size": 7})");
-  CHECK(load_image_processor(folder).crop_size.height == 7);
+  CHECK(load_image_processor(folder.path).crop_size.height == 7);
   write("processor_config.json", R"({"processor_class": "LlavaProcessor"})");
-  CHECK(load_image_processor(folder).crop_size.height == 7);
+  CHECK(load_image_processor(folder.path).crop_size.height == 7);
   write("processor_config.json", R"({"image_processor": {"crop_size": 8}})");
-  CHECK(load_image_processor(folder).crop_size.height == 8);
-  std::filesystem::remove_all(folder);
-  CHECK_THROWS_WITH(load_image_processor(folder), Catch::Matchers::Contains("preprocessor_config.json"));
+  CHECK(load_image_processor(folder.path).crop_size.height == 8);
 }

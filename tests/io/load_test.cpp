@@ -1,29 +1,17 @@
 #include "tessera/io/load.hpp"
 
-#include <unistd.h>
-
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "catch.hpp"
+#include "support/errors.hpp"
+#include "support/temporary_folder.hpp"
 #include "tessera/layer/linear.hpp"
 #include "tessera/ops/reference.hpp"
 
 using namespace tessera;
 
 namespace {
-
-/// A folder with one safetensors file, removed at the end.
-struct Folder {
-  std::filesystem::path path;
-  explicit Folder(const std::vector<io::TensorView>& tensors) {
-    path = std::filesystem::temp_directory_path() / ("tessera_load_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(path);
-    io::write_safetensors(path / "model.safetensors", tensors);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
 
 const std::vector<float> numbers{1, 2, 3, 4, 5, 6.00390625f};
 
@@ -33,18 +21,17 @@ io::TensorView tensor(const std::string& name, std::vector<std::int64_t> shape, 
   return {name, dtype, std::move(shape), std::as_bytes(std::span(numbers)).first(bytes)};
 }
 
+/// Loads a layer from a folder with these tensors; returns what went wrong.
 template <class L>
 std::string load(L& layer, const std::vector<io::TensorView>& tensors, const io::NameMap& names, WeightStore& store) {
-  const Folder folder(tensors);
-  try {
+  const test::TemporaryFolder folder;
+  io::write_safetensors(folder.path / "model.safetensors", tensors);
+  return test::error_message([&] {
     const io::Checkpoint& checkpoint = store.keep(io::Checkpoint::open(folder.path));
     ops::Reference<float> ops;
     const io::WeightSource source{"folder", &checkpoint, names};
     io::load_weights(layer, std::span(&source, 1), ops, store);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  });
 }
 
 const io::NameMap renamed{{{"", "model.fc."}}, {"inv_freq"}};

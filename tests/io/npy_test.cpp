@@ -9,22 +9,15 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include "catch.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace tessera;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using test::contains;
+using test::starts_with;
+using test::TemporaryFolder;
 
 namespace {
-
-struct TemporaryFolder {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("tessera_npy_test_" + std::to_string(::getpid()));
-  TemporaryFolder() { std::filesystem::create_directory(path); }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-};
 
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
@@ -37,7 +30,7 @@ std::string file_of(const std::string& header, const std::string& data, char ver
 
 void check_refused(const std::string& file, const std::string& expected) {
   CAPTURE(file);
-  CHECK_THROWS_WITH(io::parse_npy(bytes_of(file), "x.npy"), StartsWith("x.npy: ") && Contains(expected));
+  CHECK_THROWS_WITH(io::parse_npy(bytes_of(file), "x.npy"), starts_with("x.npy: ") && contains(expected));
 }
 
 }  // namespace
@@ -143,9 +136,9 @@ TEST_CASE("the array writer refuses what the reader would refuse") {
   const TemporaryFolder folder;
   const std::filesystem::path path = folder.path / "a.npy";
   const std::vector<std::int64_t> shape = {2};
-  CHECK_THROWS_WITH(io::write_npy(path, DType::bf16, shape, bytes_of("abcd")), Contains("no type for bf16"));
-  CHECK_THROWS_WITH(io::write_npy(path, DType::f32, shape, bytes_of("abcd")), Contains("4 bytes of f32 do not fit"));
+  CHECK_THROWS_WITH(io::write_npy(path, DType::bf16, shape, bytes_of("abcd")), contains("no type for bf16"));
+  CHECK_THROWS_WITH(io::write_npy(path, DType::f32, shape, bytes_of("abcd")), contains("4 bytes of f32 do not fit"));
   CHECK_THROWS_WITH(io::write_npy(path, DType::u8, std::vector<std::int64_t>(5000, 1), bytes_of("a")),
-                    Contains("5000 dimensions"));
+                    contains("5000 dimensions"));
   CHECK(std::filesystem::is_empty(folder.path));
 }

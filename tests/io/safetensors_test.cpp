@@ -14,22 +14,17 @@
 #include <vector>
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "catch.hpp"
+#include "support/errors.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace tessera;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using test::contains;
+using test::starts_with;
+using test::TemporaryFolder;
 
 namespace {
-
-struct TemporaryFolder {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("tessera_safetensors_test_" + std::to_string(::getpid()));
-  TemporaryFolder() { std::filesystem::create_directory(path); }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-};
 
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
@@ -52,14 +47,9 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 }
 
 void check_refused(const std::string& file, const std::vector<std::string>& expected) {
-  std::string message;
-  try {
-    io::parse_safetensors(bytes_of(file), "model.safetensors");
-  } catch (const Error& error) {
-    message = error.what();
-  }
-  CHECK_THAT(message, StartsWith("model.safetensors: "));
-  for (const std::string& part : expected) CHECK_THAT(message, Contains(part));
+  const std::string message = test::error_message([&] { io::parse_safetensors(bytes_of(file), "model.safetensors"); });
+  CHECK_THAT(message, starts_with("model.safetensors: "));
+  for (const std::string& part : expected) CHECK_THAT(message, contains(part));
 }
 
 std::string content_of(const std::filesystem::path& path) {
@@ -95,7 +85,6 @@ TEST_CASE("a valid file is listed") {
   CHECK(content.tensors[1].data.size() == 8);
   CHECK(content.tensors[2].data.empty());
   CHECK(content.metadata == std::map<std::string, std::string>{{"format", "pt"}});
-  CHECK(content.data_bytes == 10);
 }
 
 TEST_CASE("a file without tensors is valid") {
@@ -185,7 +174,7 @@ TEST_CASE("one error lists all offending tensors") {
 
   std::string header = "{";
   for (int i = 0; i < 50; ++i) header += (i > 0 ? "," : "") + entry("t" + std::to_string(i), "F31", "[0]", "[0,0]");
-  check_refused(file_of(header + "}", 0), {"'t0'", "; and 30 more"});
+  check_refused(file_of(header + "}", 0), {"'t0'", "'t49'"});
 }
 
 TEST_CASE("a dtype without support is an error only when asked for") {
@@ -238,7 +227,6 @@ TEST_CASE("what the writer writes the reader reads") {
 
   const io::SafetensorsFile file(path);
   CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}});
-  CHECK(file.data_bytes() == 29);
   for (const io::TensorView& written : tensors) {
     const io::TensorView* read = file.find(written.name);
     REQUIRE(read != nullptr);
@@ -272,7 +260,7 @@ TEST_CASE("the writer refuses what the reader would refuse") {
   const TemporaryFolder folder;
   const std::string data = "01234567";
   const auto check = [&](const std::vector<io::TensorView>& tensors, const std::string& expected) {
-    CHECK_THROWS_WITH(io::write_safetensors(folder.path / "f", tensors), Contains(expected));
+    CHECK_THROWS_WITH(io::write_safetensors(folder.path / "f", tensors), contains(expected));
     CHECK(files_in(folder.path) == 0);
   };
   const io::TensorView good{"a", DType::f32, {2}, bytes_of(data)};
@@ -296,16 +284,11 @@ TEST_CASE("a failed write leaves the old file and nothing else") {
   const struct rlimit small = {.rlim_cur = 64 << 10, .rlim_max = limit.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   ::setrlimit(RLIMIT_FSIZE, &small);
-  std::string message;
-  try {
-    io::write_safetensors(path, tensors);
-  } catch (const Error& error) {
-    message = error.what();
-  }
+  const std::string message = test::error_message([&] { io::write_safetensors(path, tensors); });
   ::setrlimit(RLIMIT_FSIZE, &limit);
   std::signal(SIGXFSZ, handler);
 
-  CHECK_THAT(message, StartsWith(path.string() + ": cannot be written: "));
+  CHECK_THAT(message, starts_with(path.string() + ": cannot be written: "));
   CHECK(content_of(path) == "old");
   CHECK(files_in(folder.path) == 1);
 
@@ -316,7 +299,7 @@ TEST_CASE("a failed write leaves the old file and nothing else") {
 
 TEST_CASE("the writer refuses folders, devices and missing folders") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(io::write_safetensors(folder.path, {}), Contains("not a regular file"));
-  CHECK_THROWS_WITH(io::write_safetensors("/dev/full", {}), Contains("/dev/full") && Contains("not a regular file"));
-  CHECK_THROWS_WITH(io::write_safetensors(folder.path / "missing" / "f", {}), Contains("No such file"));
+  CHECK_THROWS_WITH(io::write_safetensors(folder.path, {}), contains("not a regular file"));
+  CHECK_THROWS_WITH(io::write_safetensors("/dev/full", {}), contains("/dev/full") && contains("not a regular file"));
+  CHECK_THROWS_WITH(io::write_safetensors(folder.path / "missing" / "f", {}), contains("No such file"));
 }

@@ -184,6 +184,17 @@ TEST_CASE("gemm sums several blocks of k") {
     }
 }
 
+TEST_CASE("gemm holds the sums of one group of columns after the other") {
+  Product product(DType::f32, 13, 2 * gemm_group_columns + 37, gemm_block_k + 3);
+  for (const Isa isa : available_isas())
+    for (const GemmArgs& call : {product.full_args(Activation::silu), product.gated_args(Activation::silu)}) {
+      CAPTURE(name_of(isa), call.gate_weight);
+      const std::vector<float> whole = product.run(isa, call);
+      CHECK(product.relative_error(whole, call) < 1);
+      CHECK(same_bits(product.run(isa, call, product.rows, 7), whole));
+    }
+}
+
 TEST_CASE("gemm applies bias, activation, gate and residual") {
   for (const Activation activation : {Activation::identity, Activation::gelu, Activation::gelu_tanh,
                                       Activation::quick_gelu, Activation::silu, Activation::relu})

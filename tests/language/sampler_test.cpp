@@ -2,7 +2,10 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "catch.hpp"
 
@@ -66,6 +69,31 @@ TEST_CASE("the repetition penalty divides positive and multiplies negative logit
   const std::array<int, 2> prompt{0, -200};
   prompted.observe(prompt);
   CHECK(prompted.next(std::span<const float>(scores)) == 1);
+}
+
+TEST_CASE("draws are those of SplitMix64") {
+  // Of 1000 equal logits the draw u takes number ⌊1000 u⌋. The published first numbers of seed 1234567, over 2⁶⁴:
+  // 6457827717110365317 and 3203168211198807973.
+  Sampler sampler({.temperature = 1, .seed = 1234567}, 1000);
+  const std::vector<float> equal(1000, 0.5f);
+  CHECK(sampler.next(std::span<const float>(equal)) == 350);
+  CHECK(sampler.next(std::span<const float>(equal)) == 173);
+}
+
+TEST_CASE("logits that are not numbers are refused, impossible tokens are not drawn") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  for (const float temperature : {0.0f, 1.0f}) {
+    const auto next = [&](std::vector<float> scores) {
+      return Sampler({.temperature = temperature}, static_cast<int>(scores.size()))
+          .next(std::span<const float>(scores));
+    };
+    CHECK_THROWS_WITH(next({1, nan, 2}), test::contains("the logits are not numbers"));
+    CHECK_THROWS_AS(next({nan, nan}), Error);
+    CHECK_THROWS_AS(next({1, infinity}), Error);
+    CHECK_THROWS_AS(next({-infinity, -infinity}), Error);
+    CHECK(next({-infinity, 3, -infinity}) == 1);
+    CHECK_THROWS_AS(next(std::vector<float>(5000, nan)), Error);  // sorting these is where memory would be overrun
+  }
 }
 
 TEST_CASE("options out of range are refused") {

@@ -41,7 +41,7 @@ TEST_CASE("a patch embedding is the convolution whose stride is its kernel") {
   for (std::size_t i = 0; i < image.size(); ++i) image[i] = static_cast<float>(i % 17) * 0.1f;
   const Mat<double> y = f.rows(6, out);
   typename PatchEmbed<>::Saved<inference, double> nothing;
-  embed.forward<inference>(f.c, image.data(), height, width, y, nothing);
+  embed.forward<inference>(f.c, image.data(), 1, height, width, y, nothing);
   const float* kernel = static_cast<const float*>(embed.weight.data());
   for (int py = 0; py < 2; ++py) {
     for (int px = 0; px < 3; ++px) {

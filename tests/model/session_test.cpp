@@ -6,11 +6,13 @@
 
 #include "catch.hpp"
 #include "model/tiny_llava.hpp"
+#include "support/errors.hpp"
 #include "tessera/model/generate.hpp"
 #include "tessera/ops/native.hpp"
 
 using namespace tessera;
 using Tiny = test::TinyLlava<ops::Native>;
+using test::error_message;
 using TinySession = Session<Llava15<>, ops::Native>;
 
 namespace {
@@ -25,8 +27,9 @@ std::vector<float> image(const Tiny& tiny, float start) {
 std::vector<float> all_logits(const Tiny& tiny, const std::vector<int>& ids, int chunk, int threads, std::size_t first_piece) {
   TinySession session(tiny.model, tiny.ops, {.images = 1, .tokens = 64, .prefill_chunk = chunk}, threads);
   session.encode(image(tiny, -0.5f));
-  std::vector<float> logits(ids.size() * 101);
-  const Mat<float> rows = dense(logits.data(), static_cast<int>(ids.size()), 101);
+  const int vocab = tiny.model.language.vocab();
+  std::vector<float> logits(ids.size() * static_cast<std::size_t>(vocab));
+  const Mat<float> rows = dense(logits.data(), static_cast<int>(ids.size()), vocab);
   const int first = static_cast<int>(first_piece);
   session.prefill(std::span(ids).first(first_piece), {}, rows.rows_at(0, first));
   for (int i = first; i < rows.rows; ++i) {
@@ -67,7 +70,7 @@ TEST_CASE("a rewound session goes on as if nothing had followed") {
 TEST_CASE("several images are spliced in their order") {
   const Tiny tiny;
   const auto logits_of = [&](float a, float b) {
-    TinySession session(tiny.model, tiny.ops, {.images = 2, .tokens = 64});
+    TinySession session(tiny.model, tiny.ops, {.images = 2, .tokens = 96});
     session.encode(image(tiny, a));
     session.encode(image(tiny, b));
     const auto logits = session.prefill(tiny.prompt(2));
@@ -79,29 +82,23 @@ TEST_CASE("several images are spliced in their order") {
 
 TEST_CASE("bad calls of a session are refused with what was expected") {
   const Tiny tiny;
-  TinySession session(tiny.model, tiny.ops, {.images = 1, .tokens = 24});
-  const auto message = [](auto&& call) -> std::string {
-    try {
-      call();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
-  };
-  CHECK(message([&] { session.encode(std::vector<float>(5)); }) == "an image has 5 numbers, the vision encoder reads 2352");
+  TinySession session(tiny.model, tiny.ops, {.images = 1, .tokens = 50});
+  CHECK(error_message([&] { session.encode(std::vector<float>(5)); }) == "an image has 5 numbers, the vision encoder reads 15552");
   session.encode(image(tiny, 0));
-  CHECK(message([&] { session.encode(image(tiny, 0)); }) == "more images than the limit of 1 that this session was planned for");
-  CHECK(message([&] { session.prefill(std::vector<int>{1, 2}); }) == "the prompt has 0 image tokens, but the images given make 16 rows");
-  CHECK(message([&] { session.prefill(std::vector<int>{}); }) == "the prompt has no tokens");
+  CHECK(error_message([&] { session.encode(image(tiny, 0)); }) ==
+        "more images than the limit of 1 that this session was planned for");
+  CHECK(error_message([&] { session.prefill(std::vector<int>{1, 2}); }) ==
+        "the prompt has 0 image tokens, but the images given make 36 rows");
+  CHECK(error_message([&] { session.prefill(std::vector<int>{}); }) == "the prompt has no tokens");
   std::vector<int> unknown = tiny.prompt(1);
-  unknown.back() = 101;
-  CHECK(message([&] { session.prefill(unknown); }) == "token id 101 is outside the vocabulary of 101");
+  unknown.back() = 300;
+  CHECK(error_message([&] { session.prefill(unknown); }) == "token id 300 is outside the vocabulary of 300");
   std::vector<int> longer = tiny.prompt(1);
-  longer.resize(30, 2);
-  CHECK(message([&] { session.prefill(longer); }) == "the prompt of 30 tokens is longer than the limit of 24");
+  longer.resize(60, 2);
+  CHECK(error_message([&] { session.prefill(longer); }) == "the prompt of 60 tokens is longer than the limit of 50");
   session.prefill(tiny.prompt(1));  // a refused call has changed nothing
-  CHECK(session.size() == 22);
-  CHECK(message([&] { Session<Llava15<>, ops::Native>(tiny.model, tiny.ops, {.tokens = 0}); }).find("at least 1") != std::string::npos);
+  CHECK(session.size() == 48);
+  CHECK_THAT(error_message([&] { TinySession(tiny.model, tiny.ops, {.tokens = 0}); }), test::contains("at least 1"));
 }
 
 TEST_CASE("generation stops after an end id, at the limit, and when told to") {

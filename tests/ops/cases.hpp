@@ -21,7 +21,6 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -32,8 +31,10 @@
 #include "tessera/testing/approx.hpp"
 
 #include "catch.hpp"
+#include "support/isas.hpp"
+#include "support/random.hpp"
 
-namespace tessera::ops_testing {
+namespace tessera::test {
 
 using Yardstick = ops::Reference<double>;
 
@@ -58,23 +59,13 @@ class TestMat {
     }
     return true;
   }
-  bool same_bits(const TestMat& other) const {
-    return std::memcmp(values_.data(), other.values_.data(), values_.size() * sizeof(S)) == 0;
-  }
+  bool same_bits(const TestMat& other) const { return test::same_bits(values_, other.values_); }
 
  private:
   static constexpr int gap = 3;
   std::vector<S> values_;
   int rows_, cols_;
 };
-
-inline std::vector<float> random_numbers(std::size_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> numbers(count);
-  for (float& number : numbers) number = normal(generator);
-  return numbers;
-}
 
 inline TestMat<float> random_mat(int rows, int cols, unsigned seed) {
   TestMat<float> result(rows, cols);
@@ -493,4 +484,4 @@ inline bool same_bits(const std::vector<TestMat<float>>& a, const std::vector<Te
                     [](const auto& x, const auto& y) { return x.same_bits(y); });
 }
 
-}  // namespace tessera::ops_testing
+}  // namespace tessera::test

@@ -3,19 +3,7 @@
 #include "ops/cases.hpp"
 
 using namespace tessera;
-using namespace tessera::ops_testing;
-
-namespace {
-
-std::vector<Isa> available_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
-    if (isa <= detected_isa()) isas.push_back(isa);
-  }
-  return isas;
-}
-
-}  // namespace
+using namespace tessera::test;
 
 TEST_CASE("the native ops agree with the reference on every instruction set") {
   for (const Isa isa : available_isas()) {

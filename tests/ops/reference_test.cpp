@@ -3,7 +3,7 @@
 #include "ops/cases.hpp"
 
 using namespace tessera;
-using namespace tessera::ops_testing;
+using namespace tessera::test;
 
 namespace {
 

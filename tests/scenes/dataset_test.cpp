@@ -7,7 +7,6 @@
 #include <vector>
 
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "tessera/io/decode_image.hpp"
 #include "tessera/io/npy.hpp"
@@ -15,22 +14,11 @@
 #include "catch.hpp"
 #include "cli/scenes_command.hpp"
 #include "scenes/files.hpp"
+#include "support/errors.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace tessera::scenes {
 namespace {
-
-/// A folder of its own for each test, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_(std::filesystem::temp_directory_path() / ("tessera-scenes-" + std::to_string(::getpid()))) {
-    std::filesystem::remove_all(path_);
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 DatasetOptions one_task(Task task) {
   DatasetOptions options;
@@ -44,12 +32,7 @@ nlohmann::json read_json(const std::filesystem::path& path) {
 }
 
 std::string message_for(cli::ScenesOptions options) {
-  try {
-    cli::run_scenes(options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "none";
+  return test::error_message([&] { cli::run_scenes(options); });
 }
 
 }  // namespace
@@ -94,9 +77,9 @@ TEST_CASE("records are LLaVA's conversations with true objects beside them") {
 }
 
 TEST_CASE("the command writes images and texts that belong together") {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   cli::ScenesOptions options;
-  options.out = folder.path();
+  options.out = folder.path;
   options.count = 4;
   options.first = 2;
   options.seed = 9;
@@ -105,17 +88,17 @@ TEST_CASE("the command writes images and texts that belong together") {
   options.tasks = {"caption", "relation"};
   REQUIRE(cli::run_scenes(options) == 0);
 
-  const nlohmann::json records = read_json(folder.path() / "data.json");
+  const nlohmann::json records = read_json(folder.path / "data.json");
   REQUIRE(records.size() == 4);
   const SceneOptions scene_options{.seed = 9, .width = 98, .min_objects = 2, .max_objects = 2};
-  const io::Image image = io::decode_image(folder.path() / records[1]["image"].get<std::string>());
+  const io::Image image = io::decode_image(folder.path / records[1]["image"].get<std::string>());
   CHECK(image.width == 98);
   CHECK(image.rgb == render(make_scene(scene_options, 3)).rgb);
 
   options.image_files = "npy";
   REQUIRE(cli::run_scenes(options) == 0);
-  CHECK(read_json(folder.path() / "data.json") == records);
-  const io::NpyFile file(folder.path() / "images.npy");
+  CHECK(read_json(folder.path / "data.json") == records);
+  const io::NpyFile file(folder.path / "images.npy");
   CHECK(file.array().shape == std::vector<std::int64_t>{4, 84, 98, 3});
 }
 

@@ -115,8 +115,8 @@ TEST_CASE("pixels show the object's colour at its centre and the background else
   scene.background.from_right = scene.background.from_bottom = false;
   const io::Image from_top_left = render(scene);
   for (std::size_t channel = 0; channel < 3; ++channel) {
-    CHECK(std::abs(from_top_left.row(0)[channel] - scene.background.from.channels[channel]) <= 7);
-    CHECK(std::abs(from_top_left.row(83)[83 * 3 + channel] - scene.background.to.channels[channel]) <= 7);
+    CHECK(std::abs(from_top_left.row(0)[channel] - scene.background.from[channel]) <= 7);
+    CHECK(std::abs(from_top_left.row(83)[83 * 3 + channel] - scene.background.to[channel]) <= 7);
   }
 }
 

@@ -49,20 +49,33 @@ struct MLPProjector {
   template <Need N, class S>
   struct Saved {
     typename First::template Saved<N, S> first;
-    [[no_unique_address]] SavedList<N, typename Further::template Saved<N, S>> further;
+    [[no_unique_address]] SavedList<N, typename Further::template Saved<N.inner(), S>> further;
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
+    const Arena::Scope scope(c.arena);
     saved.further.resize(further.size());
-    Mat<S> hidden = further.empty() ? y : c.arena.template mat<S>(x.rows, out());
+    const auto hidden_mat = [&] { return c.arena.template mat<S>(x.rows, out(), kept_if(N.any())); };
+    Mat<S> hidden = further.empty() ? y : hidden_mat();
     first.template forward<N>(c, x, hidden, saved.first);
     for (std::size_t i = 0; i < further.size(); ++i) {
-      const Mat<S> next = i + 1 == further.size() ? y : c.arena.template mat<S>(x.rows, out());
-      further[i].template forward<N>(c, hidden, next, saved.further[i]);
+      const Mat<S> next = i + 1 == further.size() ? y : hidden_mat();
+      further[i].template forward<N.inner()>(c, hidden, next, saved.further[i]);
       hidden = next;
     }
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    const Arena::Scope scope(c.arena);
+    Mat<const S> output = dy;
+    for (std::size_t i = further.size(); i-- > 0;) {
+      const Mat<S> input = c.arena.template zeros<S>(dy.rows, out());
+      further[i].template backward<N.inner()>(c, saved.further[i], output, input);
+      output = input;
+    }
+    first.template backward<N>(c, saved.first, output, dx);
   }
 
  private:

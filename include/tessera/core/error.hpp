@@ -44,4 +44,10 @@ template <class... Parts>
   throw Error(message);
 }
 
+/// Throws an Error unless low ≤ value ≤ high; NaN is in no range. `name` says whose number it is.
+template <class T>
+void check_range(std::string_view name, T value, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+  if (!(value >= low && value <= high)) fail(name, " is ", value, ", expected ", low, " to ", high);
+}
+
 }  // namespace tessera

@@ -3,7 +3,6 @@
 /// the read bandwidth.
 
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -19,10 +18,9 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t bytes) : size_(bytes) {
     if (bytes == 0) return;
-    const std::size_t alignment = bytes >= huge_page ? huge_page : 64;
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
-    if (data_ == nullptr) throw std::bad_alloc();
+    const std::size_t alignment = alignment_of(bytes), rounded = (bytes + alignment - 1) / alignment * alignment;
+    if (rounded < bytes) throw std::bad_alloc();
+    data_ = static_cast<std::byte*>(::operator new (rounded, std::align_val_t{alignment}));
 #if defined(__linux__)
     if (alignment == huge_page) madvise(data_, rounded, MADV_HUGEPAGE);
 #endif
@@ -32,7 +30,7 @@ class Buffer {
     Buffer(std::move(other)).swap(*this);
     return *this;
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { ::operator delete (data_, std::align_val_t{alignment_of(size_)}); }
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
@@ -43,6 +41,8 @@ class Buffer {
 
  private:
   static constexpr std::size_t huge_page = std::size_t{2} << 20;
+  static constexpr std::size_t alignment_of(std::size_t bytes) { return bytes >= huge_page ? huge_page : 64; }
+
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <vector>
 
-#include "tessera/core/arena.hpp"
-
 namespace tessera {
 
 /// `dx`: the gradient of the input is wanted; `dw`: the gradients of the weights are. A layer's `Saved<Need>` holds
@@ -14,6 +12,8 @@ struct Need {
   bool dx = false;
   bool dw = false;
   constexpr bool any() const { return dx || dw; }
+  /// What a part asks of its own parts that come after its first: whatever is wanted of the part lies before them.
+  constexpr Need inner() const { return {any(), dw}; }
 };
 
 inline constexpr Need inference{};
@@ -55,17 +55,6 @@ requires(!N.any()) class SavedList<N, SavedOne> {
 
  private:
   [[no_unique_address]] SavedOne nothing_;
-};
-
-/// The scope of a layer's temporaries: ends with the layer in inference, lives on where backward will read them.
-template <Need N>
-struct TemporaryScope {
-  explicit TemporaryScope(Arena& arena) : scope(arena) {}
-  Arena::Scope scope;
-};
-template <Need N>
-requires(N.any()) struct TemporaryScope<N> {
-  explicit TemporaryScope(Arena&) {}
 };
 
 }  // namespace tessera

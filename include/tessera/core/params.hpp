@@ -25,7 +25,14 @@ inline constexpr bool is_vector_of_layers = false;
 template <class T, class A>
 inline constexpr bool is_vector_of_layers<std::vector<T, A>> = true;
 
-template <class Visit>
+/// A type says `static constexpr bool trains = false` where its parameters do not.
+template <class L>
+constexpr bool trains_of() {
+  if constexpr (requires { L::trains; }) return L::trains;
+  return true;
+}
+
+template <class Visit, bool WithFrozen>
 class ParamWalk {
  public:
   explicit ParamWalk(Visit& visit) : visit_(visit) {}
@@ -45,7 +52,9 @@ class ParamWalk {
   template <class L, class... Ls>
   void descend(L& first, Ls&... others) {
     using Layer = std::remove_cvref_t<L>;
-    if constexpr (is_vector_of_layers<Layer>) {
+    if constexpr (!WithFrozen && !trains_of<Layer>()) {
+      return;
+    } else if constexpr (is_vector_of_layers<Layer>) {
       for (std::size_t i = 0; i < first.size(); ++i) (*this)(std::to_string(i), first[i], others[i]...);
     } else if constexpr (IsWeight<Layer>) {
       visit_(std::as_const(path_), first, others...);
@@ -63,9 +72,20 @@ class ParamWalk {
 /// Calls `visit(name, weight...)` for every parameter of one layer, or of several of the same type side by side.
 template <class Visit, class... L>
 void for_each_param(Visit&& visit, L&... layers) {
-  detail::ParamWalk<std::remove_reference_t<Visit>> walk(visit);
+  detail::ParamWalk<std::remove_reference_t<Visit>, true> walk(visit);
   walk("", layers...);
 }
+
+/// The same without the parameters of Frozen parts.
+template <class Visit, class... L>
+void for_each_trainable_param(Visit&& visit, L&... layers) {
+  detail::ParamWalk<std::remove_reference_t<Visit>, false> walk(visit);
+  walk("", layers...);
+}
+
+/// Whether a layer has weights that train (as far as its type says).
+template <class L>
+inline constexpr bool trains = detail::trains_of<L>();
 
 template <class L>
 std::size_t count_params(const L& layer) {

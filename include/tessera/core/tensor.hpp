@@ -54,4 +54,22 @@ void copy(Input<T> from, Mat<T> to) {
   }
 }
 
+/// Adds the elements of `from` to those of `to`; the shapes are equal.
+template <class T>
+void accumulate(Input<T> from, Mat<T> to) {
+  assert(from.rows == to.rows && from.cols == to.cols);
+  for (int r = 0; r < from.rows; ++r) {
+    const T* source = from.row(r);
+    T* target = to.row(r);
+    for (int c = 0; c < from.cols; ++c) target[c] += source[c];
+  }
+}
+
+template <class T>
+void fill(Mat<T> m, T value) {
+  for (int r = 0; r < m.rows; ++r) {
+    for (int c = 0; c < m.cols; ++c) m(r, c) = value;
+  }
+}
+
 }  // namespace tessera

@@ -84,6 +84,14 @@ class Weight {
     data_ = data;
     id_ = detail::next_weight_id();
   }
+  /// Becomes another name of the same values and the same gradient.
+  template <class Other>
+  void share(const Other& other) {
+    if (other.rows() != rows() || other.cols() != cols() || other.dtype() != dtype())
+      fail("weights of different shapes or formats cannot be tied");
+    data_ = other.view().data;
+    id_ = other.view().id;
+  }
   WeightView view() const { return {data_, dtype(), rows(), cols(), id_}; }
   operator WeightView() const { return view(); }
 

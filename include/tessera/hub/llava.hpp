@@ -3,7 +3,9 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tessera/hub/llava_config.hpp"
 #include "tessera/io/load.hpp"
@@ -11,10 +13,23 @@
 
 namespace tessera::hub {
 
+/// A LLaVA whose projector has any number of layers, which the config says: three in the papers' ablations.
+using LlavaAnyDepth = Vlm<ViT<>, MLPProjector<dyn>, Llama<>, splice::AtImageToken>;
+
+/// Calls `f.template operator()<Model>()` with the model type that a run-time config describes: Llava<>, Llava15<> or
+/// LlavaAnyDepth. All results are of one type.
+template <class F>
+auto with_llava_type(const LlavaConfig<>& config, F&& f) {
+  if (config.projector_depth == 1) return f.template operator()<Llava<>>();
+  if (config.projector_depth == 2) return f.template operator()<Llava15<>>();
+  return f.template operator()<LlavaAnyDepth>();
+}
+
 /// A model of the given type (`Llava<…>`, `Llava15<…>` or one with a connector of your own that takes (in, out, bias,
-/// dtype)), without weights. `formats` is for types whose format is chosen at run time.
+/// dtype)), without weights. `formats` is for types whose format is chosen at run time. Throws an Error that names the
+/// config's file for dimensions that are out of range or do not fit each other.
 template <class Model, class VisionConfig, class TextConfig>
-Model build_llava(const LlavaConfig<VisionConfig, TextConfig>& config, const SlotFormats& formats) {
+Model build_llava(const LlavaConfig<VisionConfig, TextConfig>& config, const SlotFormats& formats) try {
   using Vision = decltype(Model::vision);
   using ConnectorT = decltype(Model::connector);
   using Language = decltype(Model::language);
@@ -29,6 +44,8 @@ Model build_llava(const LlavaConfig<VisionConfig, TextConfig>& config, const Slo
     }
   };
   return Model(std::move(vision), connector(), std::move(language), splice::AtImageToken{config.image_token});
+} catch (const Error& error) {
+  fail(config.where, ": ", error.what());
 }
 
 namespace detail {
@@ -49,7 +66,8 @@ inline std::vector<std::string> ignored_tensors(const std::string& tower, int bl
 }
 
 /// Adds the tower of a checkpoint that begins with `embeddings.class_embedding` under some prefix.
-inline void add_tower(io::NameMap& names, const io::Checkpoint& checkpoint, int blocks_used, int depth, const std::string& where) {
+inline void add_tower(io::NameMap& names, const io::Checkpoint& checkpoint, int blocks_used, int depth,
+                      const std::string& where) {
   const std::string tower = prefix_of(checkpoint, "embeddings.class_embedding", where);
   names.prefixes.emplace_back("vision_tower.", tower);
   const std::vector<std::string> ignored = ignored_tensors(tower, blocks_used, depth);
@@ -58,7 +76,8 @@ inline void add_tower(io::NameMap& names, const io::Checkpoint& checkpoint, int 
 
 /// The publishers have used four spellings of the same tree; each part's prefix is found by a tensor that it must have.
 template <class Config>
-io::NameMap llava_names(const io::Checkpoint& checkpoint, const Config& config, int blocks_used, const std::string& where) {
+io::NameMap llava_names(const io::Checkpoint& checkpoint, const Config& config, int blocks_used,
+                        const std::string& where) {
   const std::string language = prefix_of(checkpoint, "embed_tokens.weight", where);
   io::NameMap names;
   names.ignored.emplace_back("rotary_emb.inv_freq");
@@ -77,7 +96,8 @@ io::NameMap llava_names(const io::Checkpoint& checkpoint, const Config& config, 
     names.prefixes.emplace_back("multi_modal_projector.", "model.mm_projector.");
   } else {
     const std::string first = "multi_modal_projector.linear_1.weight";
-    names.prefixes.emplace_back("multi_modal_projector.", prefix_of(checkpoint, first, where) + "multi_modal_projector.");
+    names.prefixes.emplace_back("multi_modal_projector.",
+                                prefix_of(checkpoint, first, where) + "multi_modal_projector.");
   }
   if (!config.original_layout || config.tower_in_model) {
     add_tower(names, checkpoint, blocks_used, config.vision.depth, where);
@@ -98,8 +118,8 @@ inline io::NameMap tower_names(const io::Checkpoint& checkpoint, int blocks_used
 
 /// Builds the model and loads all its weights. `store` and `ops` must outlive it.
 template <class Model, class Config, class OpsT>
-Model load_llava(const std::filesystem::path& folder, const Config& config, const SlotFormats& formats, OpsT& ops, WeightStore& store,
-                 const io::LoadProgress& progress = {}) {
+Model load_llava(const std::filesystem::path& folder, const Config& config, const SlotFormats& formats, OpsT& ops,
+                 WeightStore& store, const io::LoadProgress& progress = {}) {
   Model model = build_llava<Model>(config, formats);
   const int blocks = static_cast<int>(model.vision.encoder.layers.size());
   const io::Checkpoint& main = store.keep(io::Checkpoint::open(folder));

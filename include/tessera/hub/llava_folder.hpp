@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/hub/generation_config.hpp"
 #include "tessera/hub/llava_config.hpp"
 #include "tessera/io/conversation.hpp"
 #include "tessera/io/decode_image.hpp"
@@ -15,6 +16,28 @@
 #include "tessera/io/tokenizer.hpp"
 
 namespace tessera::hub {
+
+/// The text of an answer, token by token. The blank that many models put before the first word is left out: it belongs
+/// to the prompt's last colon.
+class AnswerStream {
+ public:
+  /// The tokenizer must outlive the stream.
+  explicit AnswerStream(const io::Tokenizer& tokenizer) : stream_(tokenizer) {}
+
+  /// What is new and certain in the text, complete UTF-8.
+  std::string push(int id) { return without_leading_blanks(stream_.push(id)); }
+  std::string finish() { return without_leading_blanks(stream_.finish()); }
+
+ private:
+  std::string without_leading_blanks(std::string text) {
+    if (leading_) text.erase(0, text.find_first_not_of(' '));
+    leading_ &= text.empty();
+    return text;
+  }
+
+  io::TokenStream stream_;
+  bool leading_ = true;
+};
 
 struct LlavaFolder {
   LlavaConfig<> config;
@@ -42,7 +65,17 @@ struct LlavaFolder {
   }
 
   /// The prompt of a conversation whose last turn is the user's.
-  std::string format(std::span<const io::Turn> turns) const { return io::format_conversation(conversation, turns, true); }
+  std::string format(std::span<const io::Turn> turns) const {
+    return io::format_conversation(conversation, turns, true);
+  }
+
+  /// The text of an answer, as AnswerStream gives it.
+  std::string answer_text(std::span<const int> ids) const {
+    AnswerStream stream(tokenizer);
+    std::string text;
+    for (const int id : ids) text += stream.push(id);
+    return text + stream.finish();
+  }
 
   /// Ids of a prompt in which each `<image>` stands for one image of `rows_per_image` rows. Throws Error unless it has
   /// exactly `images` of them.
@@ -53,7 +86,8 @@ struct LlavaFolder {
       ++placeholders;
     }
     if (placeholders != images) {
-      fail("the prompt has ", placeholders, " <image> placeholder(s), but ", images, " image(s) are given: expected one for each");
+      fail("the prompt has ", placeholders, " <image> placeholder(s), but ", images,
+           " image(s) are given: expected one for each");
     }
     const std::vector<int> rows(images, rows_per_image);
     if (!config.original_layout) return io::tokenize_with_image_rows(tokenizer, prompt, rows);
@@ -76,17 +110,32 @@ inline io::ConversationTemplate original_template(const std::string& folder_name
   return io::ConversationTemplate::llava_v0;
 }
 
+/// The image processor must make what the tower reads.
+inline void check_image_size(const io::ImageProcessor& processor, const std::string& processor_where, int image_size,
+                             const std::string& config_where) {
+  const auto made = processor.output_size();
+  if (made && made->width == image_size && made->height == image_size) return;
+  const std::string size = made ? std::to_string(made->width) + " x " + std::to_string(made->height) + " pixels"
+                                : std::string("no fixed size");
+  fail(processor_where, ": the images have ", size, ", expected ", image_size, " x ", image_size,
+       " pixels, the image_size of ", config_where);
+}
+
 }  // namespace detail
 
 inline LlavaFolder LlavaFolder::open(const std::filesystem::path& folder, const std::filesystem::path& vision_tower) {
   if (!std::filesystem::is_directory(folder)) fail(folder.string(), ": the model folder is missing or not a folder");
   LlavaConfig<> config = read_llava_config(folder, vision_tower);
-  io::ImageProcessor processor = io::load_image_processor(config.original_layout ? config.vision_tower : folder);
+  const std::filesystem::path tower = config.original_layout ? config.vision_tower : folder;
+  const auto [processor_config, processor_where] = io::find_image_processor_config(tower);
+  io::ImageProcessor processor = io::parse_image_processor(processor_config, processor_where);
   processor.pad_to_square |= config.pad_to_square;
+  detail::check_image_size(processor, processor_where, config.vision.image_size, (tower / "config.json").string());
   const std::string name = std::filesystem::absolute(folder).lexically_normal().filename().string();
   const auto conversation = config.original_layout ? detail::original_template(name, config.projector_depth)
                                                    : io::ConversationTemplate::hugging_face;
-  return {std::move(config), read_generation_config(folder), io::Tokenizer::from_folder(folder), processor, conversation};
+  return {std::move(config), read_generation_config(folder), io::Tokenizer::from_folder(folder), processor,
+          conversation};
 }
 
 }  // namespace tessera::hub

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <iterator>
@@ -16,6 +15,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/io/json.hpp"
+#include "tessera/io/problem_list.hpp"
 #include "tessera/io/safetensors.hpp"
 
 namespace tessera::io {
@@ -39,13 +39,6 @@ class Checkpoint {
     std::vector<std::string> result;
     for (const auto& [name, file] : file_of_) result.push_back(name);
     return result;
-  }
-
-  /// The size of all tensors' data.
-  std::uint64_t total_bytes() const {
-    std::uint64_t total = 0;
-    for (const SafetensorsFile& file : files_) total += file.data_bytes();
-    return total;
   }
 
   /// Gives back the memory of a tensor that find() returned, once its values are copied elsewhere. The view stays
@@ -88,6 +81,21 @@ inline void check_shard_name(const std::string& name, std::string_view where) {
     fail(where, ": ", in_quotes(name), " found, expected the name of a *.safetensors file of the same folder");
 }
 
+/// The names of the tensors of each shard, from the content of a model.safetensors.index.json.
+inline std::map<std::string, std::set<std::string>> tensors_of_shards(const json& root, const std::string& where) {
+  const auto weight_map = root.is_object() ? root.find("weight_map") : root.end();
+  if (weight_map == root.end() || !weight_map->is_object())
+    fail(where, ": the field 'weight_map' is missing or not an object of tensor name to file name");
+  std::map<std::string, std::set<std::string>> tensors;
+  for (const auto& [tensor, value] : weight_map->items()) {
+    const std::string place = where + ": weight_map: tensor " + in_quotes(tensor);
+    const auto shard = json_as<std::string>(value, place);
+    check_shard_name(shard, place);
+    tensors[shard].insert(tensor);
+  }
+  return tensors;
+}
+
 }  // namespace detail
 
 inline Checkpoint Checkpoint::open(const std::filesystem::path& folder) try {
@@ -111,21 +119,8 @@ inline void Checkpoint::add_file(const std::filesystem::path& path) {
 }
 
 inline void Checkpoint::add_shards(const std::filesystem::path& index) {
-  const json root = read_json_file(index);
-  const auto weight_map = root.is_object() ? root.find("weight_map") : root.end();
-  if (weight_map == root.end() || !weight_map->is_object())
-    fail(index.string(), ": the field 'weight_map' is missing or not an object of tensor name to file name");
-
-  std::map<std::string, std::set<std::string>> mapped_names;  // of each shard
-  for (const auto& [tensor, value] : weight_map->items()) {
-    const std::string where = index.string() + ": weight_map: tensor " + in_quotes(tensor);
-    const auto shard = json_as<std::string>(value, where);
-    detail::check_shard_name(shard, where);
-    mapped_names[shard].insert(tensor);
-  }
-
-  detail::ProblemList problems;
-  for (const auto& [shard, mapped] : mapped_names) {
+  ProblemList problems;
+  for (const auto& [shard, mapped] : detail::tensors_of_shards(read_json_file(index), index.string())) {
     try {
       add_file(index.parent_path() / shard);
     } catch (const Error& error) {

@@ -1,7 +1,6 @@
 #pragma once
 /// Conversations with LLaVA models: from turns to the prompt a model was trained on, and to its ids.
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -51,10 +50,6 @@ std::string_view system_text(ConversationTemplate kind);
 /// Texts are taken as they are, `<image>` included; just `plain` drops a question that is answered, but for its image.
 std::string format_conversation(ConversationTemplate kind, std::span<const Turn> turns, bool open_answer);
 
-/// Puts the one image of a conversation first, as Conversation::get_prompt does when an image comes with the first
-/// question: `<image>`, a line end and the question, or with image tags a message pair of its own.
-std::vector<Turn> with_image_first(ConversationTemplate kind, std::span<const Turn> turns);
-
 /// Reads a Hugging Face style message list, `[{"role": …, "content": …}]`. Content is a string or a list of
 /// `{"type": "image"}` and `{"type": "text", "text": …}`. As LLaVA's chat template does, images go first, each as
 /// `<image>` and a line end, then the texts with a blank between. Throws an Error that starts with `where`.
@@ -86,48 +81,40 @@ struct ConversationFormat {
   ConversationStyle style = ConversationStyle::two;
 };
 
+// clang-format off: it would break lines in the middle of a phrase.
 inline constexpr std::string_view human_system =
     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-    "and "
-    "polite answers to the human's questions.";
+    "and polite answers to the human's questions.";
 inline constexpr std::string_view user_system =
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-    "and "
-    "polite answers to the user's questions.";
+    "and polite answers to the user's questions.";
 // The two sentences are joined without a blank in the original too.
 inline constexpr std::string_view image_tag_system =
     "A chat between a curious user and an artificial intelligence assistant. The assistant is able to understand the "
     "visual content that the user provides, and assist the user with a variety of tasks using natural language.The "
-    "visual "
-    "content will be provided with the following format: <Image>visual content</Image>.";
+    "visual content will be provided with the following format: <Image>visual content</Image>.";
 inline constexpr std::string_view llava_llama_2_system =
     "You are a helpful language and vision assistant. You are able to understand the visual content that the user "
     "provides, and assist the user with a variety of tasks using natural language.";
 inline constexpr std::string_view llama_2_system =
     "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  "
-    "Your "
-    "answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. Please "
-    "ensure that your responses are socially unbiased and positive in nature.\n\nIf a question does not make any "
-    "sense, or "
-    "is not factually coherent, explain why instead of answering something not correct. If you don't know the answer "
-    "to a "
-    "question, please don't share false information.";
+    "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
+    "Please ensure that your responses are socially unbiased and positive in nature.\n\n"
+    "If a question does not make any sense, or is not factually coherent, explain why instead of answering something "
+    "not correct. If you don't know the answer to a question, please don't share false information.";
 
 /// The example that Vicuna v0 was always shown first.
 inline constexpr std::string_view vicuna_v0_question =
     "What are the key differences between renewable and non-renewable energy sources?";
 inline constexpr std::string_view vicuna_v0_answer =
     "Renewable energy sources are those that can be replenished naturally in a relatively short amount of time, such "
-    "as "
-    "solar, wind, hydro, geothermal, and biomass. Non-renewable energy sources, on the other hand, are finite and will "
-    "eventually be depleted, such as coal, oil, and natural gas. Here are some key differences between renewable and "
-    "non-renewable energy sources:\n"
+    "as solar, wind, hydro, geothermal, and biomass. Non-renewable energy sources, on the other hand, are finite and "
+    "will eventually be depleted, such as coal, oil, and natural gas. Here are some key differences between renewable "
+    "and non-renewable energy sources:\n"
     "1. Availability: Renewable energy sources are virtually inexhaustible, while non-renewable energy sources are "
-    "finite "
-    "and will eventually run out.\n"
+    "finite and will eventually run out.\n"
     "2. Environmental impact: Renewable energy sources have a much lower environmental impact than non-renewable "
-    "sources, "
-    "which can lead to air and water pollution, greenhouse gas emissions, and other negative effects.\n"
+    "sources, which can lead to air and water pollution, greenhouse gas emissions, and other negative effects.\n"
     "3. Cost: Renewable energy sources can be more expensive to initially set up, but they typically have lower "
     "operational costs than non-renewable sources.\n"
     "4. Reliability: Renewable energy sources are often more reliable and can be used in more remote locations than "
@@ -135,8 +122,8 @@ inline constexpr std::string_view vicuna_v0_answer =
     "5. Flexibility: Renewable energy sources are often more flexible and can be adapted to different situations and "
     "needs, while non-renewable sources are more rigid and inflexible.\n"
     "6. Sustainability: Renewable energy sources are more sustainable over the long term, while non-renewable sources "
-    "are "
-    "not, and their depletion can lead to economic and social instability.\n";
+    "are not, and their depletion can lead to economic and social instability.\n";
+// clang-format on
 
 inline ConversationFormat conversation_format(ConversationTemplate kind) {
   using enum ConversationTemplate;
@@ -213,12 +200,6 @@ inline std::string format_plain(const std::string& system, std::span<const Turn>
     }
   }
   return prompt;
-}
-
-inline std::string stripped(std::string_view text) {
-  constexpr std::string_view blanks = " \t\n\r\f\v";
-  text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
-  return std::string(text.substr(0, text.find_last_not_of(blanks) + 1));
 }
 
 inline std::string text_of_parts(const json& parts, const std::string& where) {
@@ -303,20 +284,6 @@ inline std::string format_conversation(ConversationTemplate kind, std::span<cons
   }
   if (open_answer) append({"assistant", ""}, "");
   return prompt;
-}
-
-inline std::vector<Turn> with_image_first(ConversationTemplate kind, std::span<const Turn> turns) {
-  std::vector<Turn> result(turns.begin(), turns.end());
-  const auto first = std::ranges::find(result, "user", &Turn::role);
-  if (first == result.end()) fail("conversation: no message of a user that an image could go with");
-  const std::string question = detail::stripped(Replacement(std::string(image_placeholder), "").apply(first->text));
-  if (detail::has_image_tags(kind)) {
-    first->text = question;
-    result.insert(first, {{"user", "<Image><image></Image>"}, {"assistant", "Received."}});
-  } else {
-    first->text = std::string(image_placeholder) + "\n" + question;
-  }
-  return result;
 }
 
 inline std::vector<Turn> parse_messages(std::string_view text, std::string_view where) {

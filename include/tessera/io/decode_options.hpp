@@ -8,13 +8,8 @@
 
 namespace tessera::io {
 
-/// What becomes of transparent pixels: `drop` keeps the colour that the file gives them, as Pillow's convert("RGB")
-/// does and as the published models saw them; `white` lays them over a white background, as transformers 5 does.
-enum class AlphaHandling { drop, white };
-
 struct DecodeOptions {
   bool apply_exif_orientation = true;
-  AlphaHandling alpha = AlphaHandling::drop;
   int max_side = 65'535;
   std::int64_t max_pixels = 178'956'970;  ///< Pillow calls anything larger a decompression bomb.
 };

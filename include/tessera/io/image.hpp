@@ -4,7 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
+
+#include "tessera/core/error.hpp"
 
 namespace tessera::io {
 
@@ -20,6 +23,13 @@ struct Image {
   std::uint8_t* row(int y) { return rgb.data() + static_cast<std::size_t>(y) * width * 3; }
   const std::uint8_t* row(int y) const { return rgb.data() + static_cast<std::size_t>(y) * width * 3; }
 };
+
+/// Throws an Error that starts with `where` unless the image has pixels, and as many bytes as they take.
+inline void check_image(const Image& image, std::string_view where) {
+  if (image.width < 1 || image.height < 1 || image.rgb.size() != std::size_t{3} * image.width * image.height) {
+    fail(where, ": ", image.rgb.size(), " bytes for ", image.width, " x ", image.height, " pixels, expected RGB");
+  }
+}
 
 /// A width × height image of one colour.
 inline Image filled_image(int width, int height, Rgb colour = {0, 0, 0}) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/io/decode_options.hpp"
 #include "tessera/io/image.hpp"
 #include "tessera/io/json.hpp"
 #include "tessera/io/resize.hpp"
@@ -28,10 +30,12 @@ struct Pixels {
   std::vector<float> values;
 };
 
-/// The image in the middle of a square of its longer side; the rest has `colour`. LLaVA-1.5's `expand2square`.
+/// The image in the middle of a square of its longer side; the rest has `colour`. LLaVA-1.5's `expand2square`. Throws
+/// an Error for a square that the decoders would refuse: a long, thin image becomes large.
 inline Image expand_to_square(const Image& image, Rgb colour) {
   if (image.width == image.height) return image;
   const int side = std::max(image.width, image.height);
+  check_decoded_size(side, side, "expand_to_square", {});
   Image square = filled_image(side, side, colour);
   const int left = (side - image.width) / 2, top = (side - image.height) / 2;
   const std::size_t row_bytes = std::size_t{3} * image.width;
@@ -66,6 +70,15 @@ struct ImageProcessor {
   std::array<double, 3> deviation = {0.26862954, 0.26130258, 0.27577711};
 
   Pixels preprocess(const Image& image) const;
+
+  /// The size of the result where it does not depend on the image.
+  std::optional<Size> output_size() const {
+    if (do_center_crop) return crop_size;
+    if (!do_resize) return std::nullopt;
+    if (const Size* exact = std::get_if<Size>(&size)) return *exact;
+    const int edge = std::get<ShortestEdge>(size).pixels;
+    return pad_to_square ? std::optional(Size{edge, edge}) : std::nullopt;
+  }
 
   /// The colour of the padding: (122, 116, 104) for CLIP's mean.
   Rgb mean_colour() const {
@@ -103,9 +116,7 @@ struct ImageProcessor {
 /// The pixels of one image. Where the crop is larger than the image, black surrounds it. Throws an Error for an empty
 /// image and for one so long and thin that the resized one would be absurd.
 inline Pixels ImageProcessor::preprocess(const Image& image) const {
-  if (image.width < 1 || image.height < 1 || image.rgb.size() != std::size_t{3} * image.width * image.height) {
-    fail("an image of ", image.width, " x ", image.height, " pixels with ", image.rgb.size(), " bytes, expected RGB");
-  }
+  check_image(image, "image processor");
   Image adjusted = pad_to_square ? expand_to_square(image, mean_colour()) : image;
   if (do_resize) {
     const Size target = resized_size(adjusted);
@@ -211,17 +222,29 @@ inline ImageProcessor parse_image_processor(const json& config, const std::strin
   return processor;
 }
 
-/// The image processor of a model folder: the `image_processor` inside its processor_config.json where there is one (as
-/// transformers 5 writes it), else its preprocessor_config.json.
-inline ImageProcessor load_image_processor(const std::filesystem::path& folder) {
+/// Where a model folder describes its image processor: the `image_processor` inside its processor_config.json where
+/// there is one (as transformers 5 writes it), else its preprocessor_config.json. `where` is the file's name for
+/// errors.
+struct ImageProcessorConfig {
+  json content;
+  std::string where;
+};
+
+inline ImageProcessorConfig find_image_processor_config(const std::filesystem::path& folder) {
   if (const auto path = folder / "processor_config.json"; std::filesystem::exists(path)) {
     const json config = read_json_file(path);
     if (config.is_object() && config.contains("image_processor")) {
-      return parse_image_processor(config["image_processor"], path.string() + ": image_processor");
+      return {config["image_processor"], path.string() + ": image_processor"};
     }
   }
   const auto path = folder / "preprocessor_config.json";
-  return parse_image_processor(read_json_file(path), path.string());
+  return {read_json_file(path), path.string()};
+}
+
+/// The image processor of a model folder.
+inline ImageProcessor load_image_processor(const std::filesystem::path& folder) {
+  const ImageProcessorConfig config = find_image_processor_config(folder);
+  return parse_image_processor(config.content, config.where);
 }
 
 }  // namespace tessera::io

@@ -2,6 +2,7 @@
 /// Strict JSON from untrusted files, and typed access to its fields.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -17,6 +18,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/io/mapped_file.hpp"
+#include "tessera/io/problem_list.hpp"
 
 namespace tessera::io {
 
@@ -28,47 +30,7 @@ struct JsonLimits {
   int depth = 64;  ///< arrays and objects inside each other
 };
 
-/// `text` in single quotes for a message: control characters become '?', a long text is cut.
-inline std::string in_quotes(std::string_view text) {
-  constexpr std::size_t longest = 120;
-  std::string result = "'";
-  for (const char c : text.substr(0, longest)) result += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return result + (text.size() > longest ? "…'" : "'");
-}
-
 namespace detail {
-
-// Called by the parser at each event, so that a hostile text is refused before it is built.
-class StrictJsonEvents {
- public:
-  StrictJsonEvents(std::string_view where, int depth_limit) : where_(where), depth_limit_(depth_limit) {}
-
-  bool operator()(int depth, json::parse_event_t event, const json& parsed) {
-    switch (event) {
-      case json::parse_event_t::object_start:
-        keys_.emplace_back();
-        [[fallthrough]];
-      case json::parse_event_t::array_start:
-        if (depth >= depth_limit_) fail(where_, ": JSON is nested deeper than ", depth_limit_, " levels");
-        break;
-      case json::parse_event_t::object_end:
-        keys_.pop_back();
-        break;
-      case json::parse_event_t::key:
-        if (const auto& key = parsed.get_ref<const std::string&>(); !keys_.back().insert(key).second)
-          fail(where_, ": JSON has the key ", in_quotes(key), " twice in one object");
-        break;
-      default:
-        break;
-    }
-    return true;
-  }
-
- private:
-  std::string_view where_;
-  int depth_limit_;
-  std::vector<std::set<std::string>> keys_;  // of the objects that are open
-};
 
 // "[json.exception.parse_error.101] parse error at line 1, column 2: …; last read: 'x'" without the machine's parts.
 inline std::string readable_reason(std::string_view message) {
@@ -76,6 +38,50 @@ inline std::string readable_reason(std::string_view message) {
     message.remove_prefix(end + 2);
   return std::string(message.substr(0, std::min(message.find("; last read"), std::size_t{200})));
 }
+
+// Follows the parser through a text and builds nothing, so that a hostile one is refused before it takes memory.
+class StrictJsonEvents final : public nlohmann::json_sax<json> {
+ public:
+  StrictJsonEvents(std::string_view where, int depth_limit) : where_(where), depth_limit_(depth_limit) {}
+
+  bool start_object(std::size_t) override {
+    keys_.emplace_back();
+    return start_array(0);
+  }
+  bool start_array(std::size_t) override {
+    if (++depth_ > depth_limit_) fail(where_, ": JSON is nested deeper than ", depth_limit_, " levels");
+    return true;
+  }
+  bool key(std::string& key) override {
+    if (!keys_.back().insert(key).second) fail(where_, ": JSON has the key ", in_quotes(key), " twice in one object");
+    return true;
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    return end_array();
+  }
+  bool end_array() override {
+    --depth_;
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    fail(where_, ": not valid JSON: ", readable_reason(error.what()));
+  }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(std::int64_t) override { return true; }
+  bool number_unsigned(std::uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(json::binary_t&) override { return true; }
+
+ private:
+  std::string_view where_;
+  int depth_limit_;
+  int depth_ = 0;
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open
+};
 
 template <class T>
 struct is_vector : std::false_type {};
@@ -90,17 +96,16 @@ inline json parse_json(std::string_view text, std::string_view where, JsonLimits
   if (text.size() > limits.bytes) fail(where, ": JSON has ", text.size(), " bytes, expected at most ", limits.bytes);
   // The parser would take a NUL for the end and ignore what follows.
   if (const auto nul = text.find('\0'); nul != text.npos) fail(where, ": JSON has a NUL at byte ", nul);
-  try {
-    return json::parse(text.begin(), text.end(), detail::StrictJsonEvents(where, limits.depth));
-  } catch (const json::exception& error) {
-    fail(where, ": not valid JSON: ", detail::readable_reason(error.what()));
-  }
+  // Checked first and built after: the parser's own callback takes time that grows with the square of a list's length.
+  detail::StrictJsonEvents events(where, limits.depth);
+  json::sax_parse(text.begin(), text.end(), &events);
+  return json::parse(text.begin(), text.end());
 }
 
 /// parse_json of a whole file.
 inline json read_json_file(const std::filesystem::path& path, JsonLimits limits = {}) {
   const MappedFile file(path);
-  return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string(), limits);
+  return parse_json(file.text(), path.string(), limits);
 }
 
 /// `value` as a bool, an integer (refused when out of T's range), a floating-point number, a std::string or a
@@ -123,6 +128,8 @@ T json_as(const json& value, std::string_view where) {
     return value.get<T>();
   } else if constexpr (std::is_floating_point_v<T>) {
     if (!value.is_number()) expected("a number");
+    if (std::abs(value.get<double>()) > std::numeric_limits<T>::max())
+      fail(where, ": ", value.dump(), " is out of range");
     return value.get<T>();
   } else if constexpr (detail::is_vector<T>::value) {
     if (!value.is_array()) expected("an array");
@@ -154,6 +161,14 @@ T value_or(const json& object, std::string_view key, T fallback, std::string_vie
   const auto field = object.find(key);
   if (field == object.end() || field->is_null()) return fallback;
   return json_as<T>(*field, std::string(where) + ": " + std::string(key));
+}
+
+/// A field that holds one integer or a list of them; empty when it is missing or null.
+inline std::vector<int> int_or_list(const json& object, std::string_view key, std::string_view where) {
+  const auto field = object.find(key);
+  if (field == object.end() || field->is_null()) return {};
+  if (field->is_array()) return require<std::vector<int>>(object, key, where);
+  return {require<int>(object, key, where)};
 }
 
 }  // namespace tessera::io

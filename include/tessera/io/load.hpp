@@ -16,6 +16,7 @@
 #include "tessera/core/weight_store.hpp"
 #include "tessera/format/float_formats.hpp"
 #include "tessera/io/checkpoint.hpp"
+#include "tessera/io/problem_list.hpp"
 
 namespace tessera::io {
 
@@ -34,7 +35,8 @@ struct NameMap {
     return std::nullopt;
   }
   bool ignores(std::string_view tensor) const {
-    return std::any_of(ignored.begin(), ignored.end(), [&](const std::string& part) { return tensor.find(part) != tensor.npos; });
+    return std::any_of(ignored.begin(), ignored.end(),
+                       [&](const std::string& part) { return tensor.find(part) != tensor.npos; });
   }
 };
 
@@ -70,7 +72,8 @@ std::string mismatch(const TensorView* tensor, const W& weight) {
   const std::string expected = ", expected " + shape_text(weight.file_shape());
   if (tensor == nullptr) return "is missing" + expected;
   if (tensor->shape != weight.file_shape()) return "has the shape " + shape_text(tensor->shape) + expected;
-  if (!is_float_format(tensor->dtype)) return "has the type " + std::string(name_of(tensor->dtype)) + ", expected f32, bf16 or f16";
+  if (!is_float_format(tensor->dtype))
+    return "has the type " + std::string(name_of(tensor->dtype)) + ", expected f32, bf16 or f16";
   return "";
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -53,6 +54,8 @@ class MappedFile {
   }
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// The same bytes as characters.
+  std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
 
   /// Gives back the memory of the whole pages inside `part`, a part of bytes(). Only a hint: the bytes stay readable
   /// and are read from the disk again when needed.

@@ -108,20 +108,14 @@ class PngReader {
   png_infop info_ = nullptr;
 };
 
-/// `value` laid over white, rounded as Pillow's `alpha_composite` does.
-inline std::uint8_t over_white(int value, int alpha) {
-  const int sum = (value * alpha + 255 * (255 - alpha) + 128) << 7;
-  return static_cast<std::uint8_t>((sum + (sum >> 8)) >> 15);
-}
-
-/// Turns the samples of a PNG file (a byte each, or two for 16 bits) into RGB.
+/// Turns the samples of a PNG file (a byte each, or two for 16 bits) into RGB. Transparency is dropped, as Pillow's
+/// convert("RGB") does and as the published models saw such images.
 class PngColours {
  public:
-  PngColours(png_structp png, png_infop info, AlphaHandling alpha)
+  PngColours(png_structp png, png_infop info)
       : colour_type_(png_get_color_type(png, info)),
         sample_bytes_(png_get_bit_depth(png, info) == 16 ? 2 : 1),
-        channels_(png_get_channels(png, info)),
-        composite_(alpha == AlphaHandling::white && (colour_type_ & PNG_COLOR_MASK_ALPHA) != 0) {
+        channels_(png_get_channels(png, info)) {
     if (colour_type_ != PNG_COLOR_TYPE_PALETTE) {
       const int bits = std::min<int>(png_get_bit_depth(png, info), 8), levels = 1 << bits;
       for (int i = 0; i < levels; ++i) table_[i].fill(static_cast<std::uint8_t>(i * 255 / (levels - 1)));
@@ -131,17 +125,11 @@ class PngColours {
     if (colour_type_ == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &palette, &colours) != 0) {
       for (int i = 0; i < colours; ++i) table_[i] = {palette[i].red, palette[i].green, palette[i].blue};
     }
-    if (alpha == AlphaHandling::white) read_transparency(png, info);
   }
 
   void convert_row(const std::uint8_t* samples, int width, std::uint8_t* rgb) const {
     for (int x = 0; x < width; ++x, samples += channels_ * sample_bytes_, rgb += 3) {
-      Rgb colour = colour_at(samples);
-      if (composite_) {
-        const int alpha = samples[(channels_ - 1) * sample_bytes_];
-        for (std::uint8_t& value : colour) value = over_white(value, alpha);
-      }
-      if (colour == transparent_) colour.fill(255);
+      const Rgb colour = colour_at(samples);
       std::copy(colour.begin(), colour.end(), rgb);
     }
   }
@@ -156,32 +144,10 @@ class PngColours {
     return table_[!clip ? samples[0] : samples[0] != 0 ? 255 : samples[1]];
   }
 
-  /// The tRNS chunk: an alpha value for each palette entry, or one colour that is transparent. Pillow compares the low
-  /// bytes of that colour with the 8-bit picture, whatever the file's depth; so does this.
-  void read_transparency(png_structp png, png_infop info) {
-    png_bytep palette_alpha = nullptr;
-    int entries = 0;
-    png_color_16p key = nullptr;
-    if (png_get_tRNS(png, info, &palette_alpha, &entries, &key) == 0) return;
-    const auto low_byte = [](png_uint_16 value) { return static_cast<std::uint8_t>(value & 0xFF); };
-    if (colour_type_ == PNG_COLOR_TYPE_PALETTE) {
-      for (int i = 0; i < entries; ++i) {
-        for (std::uint8_t& value : table_[i]) value = over_white(value, palette_alpha[i]);
-      }
-    } else if (colour_type_ == PNG_COLOR_TYPE_RGB) {
-      transparent_ = {low_byte(key->red), low_byte(key->green), low_byte(key->blue)};
-    } else {
-      const bool bilevel = png_get_bit_depth(png, info) == 1;
-      transparent_.emplace().fill(bilevel && key->gray != 0 ? std::uint8_t{255} : low_byte(key->gray));
-    }
-  }
-
   int colour_type_;
   int sample_bytes_;
   int channels_;
-  bool composite_;
-  std::array<Rgb, 256> table_{};    // of palette entries or grey levels; black where the file's palette is too short
-  std::optional<Rgb> transparent_;  // the colour that turns white
+  std::array<Rgb, 256> table_{};  // of palette entries or grey levels; black where the file's palette is too short
 };
 
 }  // namespace detail
@@ -200,7 +166,7 @@ inline Image decode_png(std::span<const std::byte> bytes, std::string_view name,
   });
   check_decoded_size(png_get_image_width(png, info), png_get_image_height(png, info), name, options);
 
-  const detail::PngColours colours(png, info, options.alpha);
+  const detail::PngColours colours(png, info);
   reader.run([&] { png_read_update_info(png, info); });
   Image image =
       filled_image(static_cast<int>(png_get_image_width(png, info)), static_cast<int>(png_get_image_height(png, info)));
@@ -223,9 +189,7 @@ inline Image decode_png(std::span<const std::byte> bytes, std::string_view name,
 
 /// Encodes an image as an 8-bit RGB PNG file in memory.
 inline std::vector<std::byte> encode_png(const Image& image) {
-  if (image.width < 1 || image.height < 1 || image.rgb.size() != std::size_t{3} * image.width * image.height) {
-    fail("encode_png: ", image.rgb.size(), " bytes for ", image.width, " x ", image.height, " RGB pixels");
-  }
+  check_image(image, "encode_png");
   png_image png{};
   png.version = PNG_IMAGE_VERSION;
   png.width = static_cast<png_uint_32>(image.width);

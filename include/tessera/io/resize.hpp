@@ -159,9 +159,7 @@ inline Image resize_nearest(const Image& image, int width, int height) {
 /// along the rows, then along the columns, rounded to bytes after each.
 inline Image resize(const Image& image, int width, int height, Resample filter) {
   constexpr std::int64_t max_pixels = 1 << 28;
-  if (image.width < 1 || image.height < 1 || image.rgb.size() != std::size_t{3} * image.width * image.height) {
-    fail("resize: ", image.rgb.size(), " bytes for ", image.width, " x ", image.height, " RGB pixels");
-  }
+  check_image(image, "resize");
   if (width < 1 || height < 1 || std::int64_t{width} * height > max_pixels) {
     fail("resize: the target is ", width, " x ", height, " pixels, expected 1 to ", max_pixels, " in all");
   }

@@ -22,6 +22,7 @@
 #include "tessera/io/atomic_file.hpp"
 #include "tessera/io/json.hpp"
 #include "tessera/io/mapped_file.hpp"
+#include "tessera/io/problem_list.hpp"
 
 namespace tessera::io {
 
@@ -41,7 +42,6 @@ struct SafetensorsContent {
   std::vector<TensorView> tensors;                              ///< sorted by name
   std::map<std::string, std::string, std::less<>> unsupported;  ///< tensors of other dtypes: name → dtype
   std::map<std::string, std::string> metadata;
-  std::uint64_t data_bytes = 0;  ///< of all tensors together
 };
 
 /// Validates the bytes of a safetensors file and lists its tensors as views of them. Throws one Error that starts with
@@ -58,7 +58,6 @@ class SafetensorsFile {
 
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, std::string>& metadata() const { return content_.metadata; }
-  std::uint64_t data_bytes() const { return content_.data_bytes; }
 
   /// The names of all tensors, sorted.
   std::vector<std::string> names() const {
@@ -110,23 +109,6 @@ inline constexpr SafetensorsDType safetensors_dtypes[] = {
 };
 
 inline constexpr std::uint64_t largest_safetensors_header = 100'000'000;
-
-// Many problems as the one sentence of an Error.
-class ProblemList {
- public:
-  void add(std::string problem) {
-    if (count_++ < shown_at_most) text_ += (text_.empty() ? "" : "; ") + std::move(problem);
-  }
-  void throw_if_any(std::string_view where) const {
-    if (count_ > shown_at_most) fail(where, ": ", text_, "; and ", count_ - shown_at_most, " more");
-    if (count_ > 0) fail(where, ": ", text_);
-  }
-
- private:
-  static constexpr std::size_t shown_at_most = 20;
-  std::size_t count_ = 0;
-  std::string text_;
-};
 
 // The bytes of a tensor; none when a dimension is negative, the number overflows or packed elements end inside a byte.
 inline std::optional<std::uint64_t> stored_bytes(const std::vector<std::int64_t>& shape, int bits) {
@@ -254,8 +236,7 @@ inline SafetensorsContent parse_safetensors(std::span<const std::byte> file, std
   const json header = parse_json(header_text, where, {.bytes = detail::largest_safetensors_header, .depth = 3});
 
   SafetensorsContent content;
-  content.data_bytes = data.size();
-  detail::ProblemList problems;
+  ProblemList problems;
   std::vector<detail::SafetensorsRange> ranges;
   std::size_t tensor_count = 0;
   for (const auto& [name, entry] : header.items()) {

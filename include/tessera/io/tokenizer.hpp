@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -44,9 +45,8 @@ class Tokenizer {
       // The companions' names say nothing about which tokenizer they describe: it is the one called "tokenizer".
       const auto companions = path.stem() == "tokenizer" ? CompanionFiles::read(path.parent_path()) : CompanionFiles{};
       const MappedFile file(path);
-      const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-      return path.extension() == ".json" ? from_json(bytes, path.string(), companions)
-                                         : from_sentencepiece(bytes, path.string(), companions);
+      return path.extension() == ".json" ? from_json(file.text(), path.string(), companions)
+                                         : from_sentencepiece(file.text(), path.string(), companions);
     }
     fail(folder.string(), ": no tokenizer there, expected ", name, ".json or ", name, ".model");
   }
@@ -185,14 +185,14 @@ class Tokenizer {
   // The rule of the reference: the stored ids do not count, a token that the model lacks gets the next free one.
   void add_tokens(const std::vector<AddedToken>& tokens) {
     int next_id = std::max(vocabulary().count(), added_.largest_id() + 1);
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      const AddedToken& token = tokens[i];
-      // Of equal contents the first gives the place and the last the flags.
-      const auto same = [&](const AddedToken& other) { return other.content == token.content; };
-      if (token.content.empty() || added_.id_of(token.content)) continue;
-      const auto last = std::find_if(tokens.rbegin(), tokens.rend(), same);
+    // Of equal contents the first gives the place and the last the flags.
+    std::unordered_map<std::string_view, const AddedToken*> last;
+    for (const AddedToken& token : tokens) last[token.content] = &token;
+    for (const AddedToken& first : tokens) {
+      if (first.content.empty() || added_.id_of(first.content)) continue;
+      const AddedToken& token = *last.at(first.content);
       const auto known = vocabulary().id_of(token.content);
-      added_.add(*last, known ? *known : next_id++, last->normalized ? normalizer_(token.content) : token.content);
+      added_.add(token, known ? *known : next_id++, token.normalized ? normalizer_(token.content) : token.content);
     }
   }
 

@@ -52,12 +52,12 @@ struct GemmArgs {
   float* scratch = nullptr;  ///< gemm_scratch_floats() floats, private to the call
 };
 
-inline constexpr int gemm_block_k = 1024;      ///< length of one chain of multiply-adds
-inline constexpr int gemm_block_columns = 96;  ///< 6 panels: 384 KiB of f32 weights stay in L2 for all rows
+inline constexpr int gemm_block_k = 1024;       ///< length of one chain of multiply-adds
+inline constexpr int gemm_group_columns = 512;  ///< columns whose sums are held while x passes by, block of k by block
 
 /// Floats of scratch for one call of gemm with `rows` = row_end - row_begin.
 constexpr std::size_t gemm_scratch_floats(int rows, int k) {
-  return k > gemm_block_k ? static_cast<std::size_t>(rows) * gemm_block_columns : 0;
+  return k > gemm_block_k ? static_cast<std::size_t>(rows) * gemm_group_columns : 0;
 }
 
 /// Packs rows [key_begin, key_end) of the keys or values of one head, so that a cache can be kept packed and appended
@@ -113,7 +113,7 @@ constexpr std::ptrdiff_t attention_score_stride(int key_count) {
 /// Floats of scratch for one call of attend: the scores and the outputs of a block of queries.
 constexpr std::size_t attention_scratch_floats(int head_dim, int key_count) {
   return static_cast<std::size_t>(attention_block_rows) *
-         static_cast<std::size_t>(attention_score_stride(key_count) + 2 * panels_of(head_dim) * panel_columns);
+         static_cast<std::size_t>(attention_score_stride(key_count) + panels_of(head_dim) * panel_columns);
 }
 
 /// Normalises `rows` rows of `width` numbers.

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <vector>
+#include <cstddef>
 
 #include "tessera/core/memory.hpp"
 #include "tessera/layer/attention.hpp"
@@ -11,17 +11,22 @@ namespace tessera {
 template <class S>
 class KvCache {
  public:
-  KvCache(int blocks, int capacity, int width)
-      : capacity_(capacity),
-        width_(width),
-        blocks_(blocks),
-        memory_(2 * sizeof(S) * plane() * static_cast<std::size_t>(blocks)) {}
+  KvCache(int blocks, int capacity, int width) : KvCache(counting(blocks, capacity, width)) {
+    memory_ = Buffer(bytes());
+  }
+
+  /// A cache without memory for a counting pass (see Arena): its rows must not be followed.
+  static KvCache counting(int blocks, int capacity, int width) {
+    KvCache cache;
+    cache.blocks_ = blocks, cache.capacity_ = capacity, cache.width_ = width;
+    return cache;
+  }
 
   int capacity() const { return capacity_; }
   /// Tokens held.
   int size() const { return size_; }
-
-  std::size_t bytes() const { return memory_.size(); }
+  /// What the memory takes, or would take.
+  std::size_t bytes() const { return 2 * sizeof(S) * plane() * static_cast<std::size_t>(blocks_); }
 
   /// Makes room for `tokens` more. Throws Error when the sequence would outgrow the capacity.
   void grow(int tokens) {
@@ -46,14 +51,17 @@ class KvCache {
 
   /// The rows of one block, new ones last.
   KeyValues<S> block(int index) const {
-    S* keys = reinterpret_cast<S*>(memory_.data()) + 2 * plane() * static_cast<std::size_t>(index);
+    S* first = reinterpret_cast<S*>(memory_.data());
+    if (first == nullptr) first = reinterpret_cast<S*>(alignof(S));  // a counting cache: never followed
+    S* keys = first + 2 * plane() * static_cast<std::size_t>(index);
     return {dense(keys, size_, width_), dense(keys + plane(), size_, width_)};
   }
 
  private:
+  KvCache() = default;
   std::size_t plane() const { return static_cast<std::size_t>(capacity_) * static_cast<std::size_t>(width_); }
 
-  int capacity_, width_, blocks_;
+  int capacity_ = 0, width_ = 0, blocks_ = 0;
   int size_ = 0;
   Buffer memory_;
 };

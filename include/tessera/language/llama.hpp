@@ -3,6 +3,7 @@
 /// models/llama/modeling_llama.py.
 
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "tessera/language/kv_cache.hpp"
@@ -16,6 +17,7 @@ namespace tessera {
 /// Run-time config; a config type may hide any field by a `static constexpr` one of the same name. The defaults are
 /// those of the reference's class. `kv_heads` and `head_dim` of 0 mean "as many as heads" and "width / heads".
 struct LlamaConfig {
+  using Family = LlamaConfig;
   int vocab = 32000;
   int width = 4096;
   int inner = 11008;
@@ -104,22 +106,39 @@ struct LlamaBlock {
 
   template <Need N, class S>
   struct Saved {
-    typename Norm::template Saved<N, S> norm1, norm2;
-    typename SelfAttention::template Saved<N, S> attention;
-    typename FeedForward::template Saved<N, S> mlp;
+    typename Norm::template Saved<N, S> norm1;
+    typename SelfAttention::template Saved<N.inner(), S> attention;
+    typename Norm::template Saved<N.inner(), S> norm2;
+    typename FeedForward::template Saved<N.inner(), S> mlp;
   };
 
-  /// `kv` as in Attention::forward.
+  /// `args` as in Attention::forward; its residual is set here.
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, const RotaryTables<S>& rope, const KeyValues<S>* kv,
-               Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const Mat<S> normed = c.arena.template mat<S>(x.rows, x.cols), middle = c.arena.template mat<S>(x.rows, x.cols);
+  void forward(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> args, Saved<N, S>& saved) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> middle = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.any())),
+                 normed = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.dw)),
+                 again = N.dw ? c.arena.template mat<S>(x.rows, x.cols, Lifetime::backward) : normed;
+    args.residual = x;
     input_layernorm.template forward<N>(c, x, normed, saved.norm1);
-    self_attn.template forward<N>(c, normed, middle, {.residual = x, .rope = &rope, .kv = kv}, saved.attention);
-    const Mat<S> again = N.any() ? c.arena.template mat<S>(x.rows, x.cols) : normed;
-    post_attention_layernorm.template forward<N>(c, middle, again, saved.norm2);
-    mlp.template forward<N>(c, again, y, middle, saved.mlp);
+    self_attn.template forward<N.inner()>(c, normed, middle, args, saved.attention);
+    post_attention_layernorm.template forward<N.inner()>(c, middle, again, saved.norm2);
+    mlp.template forward<N.inner()>(c, again, y, middle, saved.mlp);
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& sequences,
+                const RotaryTables<S>& unrotate) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> middle = c.arena.template zeros<S>(dy.rows, dy.cols),
+                 again = c.arena.template zeros<S>(dy.rows, dy.cols),
+                 normed = c.arena.template zeros<S>(dy.rows, dy.cols);
+    mlp.template backward<N.inner()>(c, saved.mlp, dy, again);
+    c.ops.add(c, dy, middle);
+    post_attention_layernorm.template backward<N.inner()>(c, saved.norm2, again, middle);
+    self_attn.template backward<N.inner()>(c, saved.attention, middle, normed, sequences, &unrotate);
+    if constexpr (N.dx) c.ops.add(c, middle, dx);
+    input_layernorm.template backward<N>(c, saved.norm1, normed, dx);
   }
 };
 
@@ -167,14 +186,23 @@ struct Llama {
 
   template <Need N, class S>
   struct Saved {
-    [[no_unique_address]] SavedList<N, typename Block::template Saved<N, S>> blocks;
-    typename RMSNorm<in_width>::template Saved<N, S> norm;
-    typename Head::template Saved<N, S> head;
+    [[no_unique_address]] SavedList<N, typename Block::template Saved<N.inner(), S>> blocks;
+    typename RMSNorm<in_width>::template Saved<N.inner(), S> norm;
   };
+
+  /// If the config ties the head to the table of embeddings: makes them one weight, for training.
+  void tie_head() {
+    if (config.tied_head) lm_head.weight.share(model.embed_tokens.weight);
+  }
 
   template <class S>
   KvCache<S> make_cache(int tokens) const {
-    return KvCache<S>(config.depth, tokens, detail::kv_heads_of(config) * detail::head_dim_of(config));
+    return KvCache<S>(config.depth, tokens, kv_width());
+  }
+  /// One without memory, for a counting pass.
+  template <class S>
+  KvCache<S> counting_cache(int tokens) const {
+    return KvCache<S>::counting(config.depth, tokens, kv_width());
   }
 
   /// ids: each in [0, vocab()). y: [ids.size(), width].
@@ -183,37 +211,84 @@ struct Llama {
     model.embed_tokens.forward(c, ids, y);
   }
 
+  /// Adds the gradients of the rows that embed made of ids to the table's.
+  template <class Ctx>
+  void embed_backward(Ctx& c, std::span<const int> ids, Input<typename Ctx::Scalar> dy) const {
+    model.embed_tokens.backward(c, ids, dy);
+  }
+
   /// Runs rows x [tokens, width], which follow the tokens in the cache, and appends them to it. y: the final norm's
   /// output, [tokens, width].
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, KvCache<S>& cache, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
+  template <class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, Mat<S> y, KvCache<S>& cache) const {
+    const Arena::Scope scope(c.arena);
     const int past = cache.size();
     cache.grow(x.rows);
     const RotaryTables<S> rope = rotary.tables(c, past, x.rows);
-    Mat<S> state = c.arena.template mat<S>(x.rows, x.cols), next = c.arena.template mat<S>(x.rows, x.cols);
-    saved.blocks.resize(model.layers.size());
-    for (std::size_t i = 0; i < model.layers.size(); ++i) {
-      if constexpr (N.any()) next = c.arena.template mat<S>(x.rows, x.cols);  // backward reads every state
-      const KeyValues<S> kv = cache.block(static_cast<int>(i));
-      model.layers[i].template forward<N>(c, i == 0 ? x : Input<S>(state), next, rope, &kv, saved.blocks[i]);
-      std::swap(state, next);
+    Saved<inference, S> nothing;
+    run<inference>(c, x, y, {.rope = &rope}, &cache, nothing);
+  }
+
+  /// Runs whole sequences, without a cache. x, y as above, [rows of all sequences, width]. With N.any() x and y are to
+  /// live until backward, as the blocks' states do.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, const Sequences& sequences, Mat<S> y, Saved<N, S>& saved) const {
+    const Arena::Scope scope(c.arena);
+    const RotaryTables<S> rope = rotary.tables(c, 0, sequences.longest());
+    run<N>(c, x, y, {.rope = &rope, .sequences = &sequences}, nullptr, saved);
+  }
+
+  /// dy: of the final norm's output. Adds to dx.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& sequences) const {
+    const Arena::Scope scope(c.arena);
+    const RotaryTables<S> unrotate = rotary.tables(c, 0, sequences.longest(), -1);
+    Mat<S> state = c.arena.template zeros<S>(dy.rows, dy.cols), before = c.arena.template zeros<S>(dy.rows, dy.cols);
+    model.norm.template backward<N.inner()>(c, saved.norm, dy, state);
+    for (std::size_t i = model.layers.size(); i > 0; --i) {
+      model.layers[i - 1].template backward<N.inner()>(c, saved.blocks[i - 1], state, before, sequences, unrotate);
+      std::swap(state, before);
+      if (!c.arena.counting()) fill(before, S(0));
     }
-    model.norm.template forward<N>(c, state, y, saved.norm);
+    c.ops.add(c, state, dx);
   }
 
   /// logits: [rows of hidden, vocab].
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void head(Ctx& c, Input<S> hidden, Mat<S> logits, Saved<N, S>& saved) const {
-    lm_head.template forward<N>(c, hidden, logits, saved.head);
+  template <class Ctx, class S = typename Ctx::Scalar>
+  void head(Ctx& c, Input<S> hidden, Mat<S> logits) const {
+    infer(lm_head, c, hidden, logits);
   }
 
  private:
-  static const Config& checked(const Config& cfg) {
-    if (cfg.width < 1 || cfg.depth < 1 || cfg.depth > 4096 || cfg.heads < 1 || cfg.inner < 1 || cfg.vocab < 1) {
-      fail("language config: hidden_size ", cfg.width, ", num_hidden_layers ", cfg.depth, ", num_attention_heads ",
-           cfg.heads, ", intermediate_size ", cfg.inner, ", vocab_size ", cfg.vocab, ": each must be at least 1");
+  int kv_width() const { return detail::kv_heads_of(config) * detail::head_dim_of(config); }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void run(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> inputs, const std::type_identity_t<KvCache<S>>* cache,
+           Saved<N, S>& saved) const {
+    const auto state_mat = [&] { return c.arena.template mat<S>(x.rows, x.cols, kept_if(N.any())); };
+    Mat<S> state = state_mat(), next = state_mat();
+    KeyValues<S> kv;
+    if (cache != nullptr) inputs.kv = &kv;
+    saved.blocks.resize(model.layers.size());
+    for (std::size_t i = 0; i < model.layers.size(); ++i) {
+      if (N.any() && i > 1) next = state_mat();  // backward reads every state
+      if (cache != nullptr) kv = cache->block(static_cast<int>(i));
+      model.layers[i].template forward<N.inner()>(c, i == 0 ? x : Input<S>(state), next, inputs, saved.blocks[i]);
+      std::swap(state, next);
     }
+    model.norm.template forward<N.inner()>(c, state, y, saved.norm);
+  }
+
+  static const Config& checked(const Config& cfg) {
+    check_range("language config: vocab_size", cfg.vocab, 1, 1 << 24);
+    check_range("language config: hidden_size", cfg.width, 1, 1 << 16);
+    check_range("language config: intermediate_size", cfg.inner, 1, 1 << 20);
+    check_range("language config: num_hidden_layers", cfg.depth, 1, 1024);
+    check_range("language config: num_attention_heads", cfg.heads, 1, 1024);
+    check_range("language config: num_key_value_heads", cfg.kv_heads, 0, cfg.heads);  // 0: as many as heads
+    check_range("language config: head_dim", cfg.head_dim, 0, 4096);                  // 0: width / heads
+    check_range("language config: rms_norm_eps", cfg.norm_eps, 0.0f, 1.0f);
+    check_range("language config: max_position_embeddings", cfg.max_positions, 1, 1 << 24);
     if (cfg.head_dim == 0 && cfg.width % cfg.heads != 0) {
       fail("language config: hidden_size ", cfg.width, " is not a multiple of num_attention_heads ", cfg.heads);
     }

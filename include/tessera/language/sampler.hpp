@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/random.hpp"
 
 namespace tessera {
 
@@ -22,15 +24,28 @@ struct SamplerOptions {
   std::uint64_t seed = 0;
 };
 
+/// Throws an Error when a logit is NaN or the largest is not finite: there is no likely token then, and NaN cannot be
+/// sorted. −∞ stands for an impossible token.
+template <class S>
+void check_logits(std::span<const S> logits) {
+  bool numbers = true;
+  S largest = -std::numeric_limits<S>::infinity();
+  for (const S logit : logits) {
+    numbers &= logit == logit;
+    largest = std::max(largest, logit);
+  }
+  if (!numbers || !std::isfinite(largest)) fail("the logits are not numbers: one is NaN, or the largest is not finite");
+}
+
 /// Holds its memory and its random state: the same options and logits give the same tokens on every machine.
 class Sampler {
  public:
-  Sampler(const SamplerOptions& options, int vocab) : options_(options), state_(options.seed), seen_(vocab, false) {
+  Sampler(const SamplerOptions& options, int vocab) : options_(options), random_(options.seed), seen_(vocab, false) {
     if (!(options.temperature >= 0) || options.top_k < 0 || !(options.top_p > 0 && options.top_p <= 1) ||
         !(options.min_p >= 0 && options.min_p <= 1) || !(options.repetition_penalty > 0)) {
-      fail("sampler: temperature ", options.temperature, " (at least 0), top_k ", options.top_k, " (at least 0), top_p ",
-           options.top_p, " (above 0, at most 1), min_p ", options.min_p, " (0 to 1), repetition_penalty ",
-           options.repetition_penalty, " (above 0): one is out of range");
+      fail("sampler: temperature ", options.temperature, " (at least 0), top_k ", options.top_k,
+           " (at least 0), top_p ", options.top_p, " (above 0, at most 1), min_p ", options.min_p,
+           " (0 to 1), repetition_penalty ", options.repetition_penalty, " (above 0): one is out of range");
     }
     logits_.reserve(static_cast<std::size_t>(vocab));
     order_.reserve(static_cast<std::size_t>(vocab));
@@ -43,11 +58,12 @@ class Sampler {
     }
   }
 
-  /// The next token. Its choice is observed.
+  /// The next token. Its choice is observed. Throws an Error for logits that are not numbers.
   template <class S>
   int next(std::span<const S> logits) {
     logits_.assign(logits.begin(), logits.end());
     penalise_repetition();
+    check_logits(std::span<const float>(logits_));
     const int id = options_.temperature == 0 ? most_likely() : draw();
     observe({&id, 1});
     return id;
@@ -57,7 +73,9 @@ class Sampler {
   void penalise_repetition() {
     if (options_.repetition_penalty == 1) return;
     for (std::size_t i = 0; i < logits_.size(); ++i) {
-      if (seen_[i]) logits_[i] = logits_[i] > 0 ? logits_[i] / options_.repetition_penalty : logits_[i] * options_.repetition_penalty;
+      if (seen_[i])
+        logits_[i] =
+            logits_[i] > 0 ? logits_[i] / options_.repetition_penalty : logits_[i] * options_.repetition_penalty;
     }
   }
 
@@ -80,7 +98,7 @@ class Sampler {
     cut_min_p();
     double total = 0;
     for (const int id : order_) total += weight(id);
-    double left = uniform() * total;
+    double left = random_.uniform() * total;
     for (const int id : order_) {
       left -= weight(id);
       if (left < 0) return id;
@@ -110,16 +128,8 @@ class Sampler {
     return std::exp((static_cast<double>(logits_[static_cast<std::size_t>(id)]) - best) / options_.temperature);
   }
 
-  /// splitmix64 (Steele et al. 2014), 53 bits in [0, 1).
-  double uniform() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-  }
-
   SamplerOptions options_;
-  std::uint64_t state_;
+  SplitMix64 random_;
   std::vector<bool> seen_;
   std::vector<float> logits_;
   std::vector<int> order_;

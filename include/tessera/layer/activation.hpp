@@ -32,14 +32,19 @@ struct Activate {
 
   template <Need N, class S>
   struct Saved {
-    [[no_unique_address]] saved_if<N.any(), Mat<const S>> x;
+    [[no_unique_address]] saved_if<N.dx, Mat<const S>> x;
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
     if (!c.arena.counting()) copy(x, y);
     c.ops.activate(c, Function::value, y);
-    if constexpr (N.any()) saved.x = x;
+    if constexpr (N.dx) saved.x = x;
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    if constexpr (N.dx) c.ops.activate_backward(c, Function::value, saved.x, dy, dx);
   }
 };
 

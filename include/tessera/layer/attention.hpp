@@ -2,7 +2,9 @@
 /// Multi-head self-attention with four projections.
 
 #include <cmath>
+#include <type_traits>
 
+#include "tessera/core/sequences.hpp"
 #include "tessera/layer/linear.hpp"
 #include "tessera/layer/rotary.hpp"
 
@@ -29,9 +31,11 @@ struct AttentionConfig {
 template <class S>
 struct AttentionInputs {
   Mat<const S> residual{};                ///< added to y; a null view for none
-  const RotaryTables<S>* rope = nullptr;  ///< rotates queries and keys; null for none
-  const KeyValues<S>* kv = nullptr;       ///< null: attend within x alone. Else the new keys and values go to its last
-                                          ///< rows, and all of its rows are attended to
+  const RotaryTables<S>* rope = nullptr;  ///< rotates queries and keys; null for none. Row r is for the r-th of x's
+                                          ///< rows within their sequence
+  const KeyValues<S>* kv = nullptr;      ///< null: attend within x alone. Else the new keys and values go to its last
+                                         ///< rows, and all of its rows are attended to; x is one sequence then
+  const Sequences* sequences = nullptr;  ///< of which x's rows consist; null: one
 };
 
 /// y = out(softmax(q kᵀ / sqrt(head_dim)) v) + residual, with grouped key/value heads, optional rotary embedding and
@@ -69,31 +73,67 @@ struct Attention {
 
   template <Need N, class S>
   struct Saved {
-    typename Linear<Width, Inner, Format>::template Saved<N, S> x;  // one input for q, k and v
+    LinearSaved<N, S> x;  // one input for q, k and v
     [[no_unique_address]] saved_if<N.any(), Mat<const S>> q, k, v;
-    typename Linear<Inner, Width, Format>::template Saved<N, S> out;
+    LinearSaved<N.inner(), S> out;
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> args, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const Mat<S> q = c.arena.template mat<S>(x.rows, q_proj.out());
-    const KeyValues<S> all = args.kv != nullptr ? *args.kv
-                                                : KeyValues<S>{c.arena.template mat<S>(x.rows, k_proj.out()),
-                                                               c.arena.template mat<S>(x.rows, v_proj.out())};
+    const Arena::Scope scope(c.arena);
+    const Mat<S> q = c.arena.template mat<S>(x.rows, q_proj.out(), kept_if(N.any()));
+    const KeyValues<S> all = args.kv != nullptr
+                                 ? *args.kv
+                                 : KeyValues<S>{c.arena.template mat<S>(x.rows, k_proj.out(), kept_if(N.any())),
+                                                c.arena.template mat<S>(x.rows, v_proj.out(), kept_if(N.any()))};
     const int past = all.keys.rows - x.rows;
     const Mat<S> k = all.keys.rows_at(past, x.rows), v = all.values.rows_at(past, x.rows);
     q_proj.template forward<N>(c, x, q, saved.x);
-    infer(k_proj, c, x, k);
-    infer(v_proj, c, x, v);
-    if (args.rope != nullptr) {
-      c.ops.rotate(c, q, shape.heads, args.rope->cos, args.rope->sin);
-      c.ops.rotate(c, k, shape.kv_heads, args.rope->cos, args.rope->sin);
+    k_proj.template forward<N>(c, x, k, saved.x);
+    v_proj.template forward<N>(c, x, v, saved.x);
+    const Mat<S> heads = c.arena.template mat<S>(x.rows, q_proj.out(), kept_if(N.dw));
+    const Sequences sequences = args.sequences != nullptr ? *args.sequences : Sequences(1, x.rows);
+    for (int i = 0; i < sequences.count(); ++i) {
+      const int begin = sequences.begin(i), rows = sequences.length(i);
+      const Mat<S> qs = q.rows_at(begin, rows);
+      if (args.rope != nullptr) rotate(c, qs, k.rows_at(begin, rows), *args.rope);
+      c.ops.attention(c, qs, all.keys.rows_at(begin, past + rows), all.values.rows_at(begin, past + rows), shape,
+                      heads.rows_at(begin, rows));
     }
-    const Mat<S> heads = c.arena.template mat<S>(x.rows, q_proj.out());
-    c.ops.attention(c, q, all.keys, all.values, shape, heads);
-    out_proj.template forward<N>(c, heads, y, Epilogue<S>{.residual = args.residual}, saved.out);
-    if constexpr (N.any()) saved.q = q, saved.k = all.keys, saved.v = all.values;
+    out_proj.template forward<N.inner()>(c, heads, y, Epilogue<S>{.residual = args.residual}, saved.out);
+    if constexpr (N.any()) saved.q = q, saved.k = k, saved.v = v;
+  }
+
+  /// `sequences` as in forward; `unrotate` undoes its rotation (null for none). Not for a layer that ran with a cache.
+  /// The gradient of the residual is dy itself: its owner adds it.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& sequences,
+                const std::type_identity_t<RotaryTables<S>>* unrotate = nullptr) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> heads = c.arena.template zeros<S>(dy.rows, q_proj.out()),
+                 dq = c.arena.template zeros<S>(dy.rows, q_proj.out()),
+                 dk = c.arena.template zeros<S>(dy.rows, k_proj.out()),
+                 dv = c.arena.template zeros<S>(dy.rows, v_proj.out());
+    out_proj.template backward<N.inner()>(c, saved.out, dy, heads);
+    for (int i = 0; i < sequences.count(); ++i) {
+      const int begin = sequences.begin(i), rows = sequences.length(i);
+      const Mat<S> dqs = dq.rows_at(begin, rows), dks = dk.rows_at(begin, rows);
+      c.ops.attention_backward(c, saved.q.rows_at(begin, rows), saved.k.rows_at(begin, rows),
+                               saved.v.rows_at(begin, rows), shape, heads.rows_at(begin, rows), dqs, dks,
+                               dv.rows_at(begin, rows));
+      if (unrotate != nullptr) rotate(c, dqs, dks, *unrotate);
+    }
+    q_proj.template backward<N>(c, saved.x, dq, dx);
+    k_proj.template backward<N>(c, saved.x, dk, dx);
+    v_proj.template backward<N>(c, saved.x, dv, dx);
+  }
+
+ private:
+  template <class Ctx, class S>
+  void rotate(Ctx& c, Mat<S> q, Mat<S> k, const RotaryTables<S>& tables) const {
+    const Mat<const S> cos = tables.cos.rows_at(0, q.rows), sin = tables.sin.rows_at(0, q.rows);
+    c.ops.rotate(c, q, shape.heads, cos, sin);
+    c.ops.rotate(c, k, shape.kv_heads, cos, sin);
   }
 };
 

@@ -18,7 +18,14 @@ namespace tessera {
 ///     template <Need N, class Ctx>
 ///     void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const;  // y must not overlap x
 ///
-/// where S is `typename Ctx::Scalar`, and `Saved<N, S>` is what its backward will read (empty for `inference`).
+/// and, if it can be trained (through),
+///
+///     template <Need N, class Ctx>
+///     void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const;
+///
+/// which *adds* dy · ∂y/∂x to dx if N.dx, and the gradients of its weights to `c.gradients(weight)` if N.dw. What
+/// `forward` saves are views: its x, and its y where that is saved, must outlive the backward pass.
+/// S is `typename Ctx::Scalar`, and `Saved<N, S>` is what its backward will read (empty for `inference`).
 template <class L>
 concept Layer = requires(const L& layer) {
   { L::in_width } -> std::convertible_to<dim>;

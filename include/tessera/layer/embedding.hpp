@@ -29,6 +29,12 @@ struct Embedding {
   void forward(Ctx& c, std::span<const int> ids, Mat<typename Ctx::Scalar> y) const {
     c.ops.lookup(c, ids, weight, y);
   }
+
+  /// Adds row i of dy to row ids[i] of the table's gradient.
+  template <class Ctx>
+  void backward(Ctx& c, std::span<const int> ids, Input<typename Ctx::Scalar> dy) const {
+    c.ops.lookup_dw(c, ids, dy, c.gradients(weight));
+  }
 };
 
 }  // namespace tessera

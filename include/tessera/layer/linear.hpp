@@ -6,6 +6,12 @@
 
 namespace tessera {
 
+/// What the gradient of a weight matrix is made from: the layer's input.
+template <Need N, class S>
+struct LinearSaved {
+  [[no_unique_address]] saved_if<N.dw, Mat<const S>> x;
+};
+
 /// y = x Wᵀ + b. x: [tokens, In], y: [tokens, Out]. Published names: `weight` [Out, In], `bias` [Out].
 /// `Bias` is 1, 0, or `dyn` where the config decides.
 template <dim In = dyn, dim Out = dyn, class Format = any_format, dim Bias = dyn>
@@ -29,9 +35,7 @@ struct Linear {
   }
 
   template <Need N, class S>
-  struct Saved {
-    [[no_unique_address]] saved_if<N.dw, Mat<const S>> x;
-  };
+  using Saved = LinearSaved<N, S>;
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
@@ -44,6 +48,13 @@ struct Linear {
     epilogue.bias = bias_view();
     c.ops.linear(c, x, weight, epilogue, y);
     if constexpr (N.dw) saved.x = x;
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    if constexpr (N.dx) c.ops.linear_dx(c, dy, weight, dx);
+    if constexpr (N.dw)
+      c.ops.linear_dw(c, dy, saved.x, c.gradients(weight), has_bias.value() != 0 ? c.gradients(bias) : Mat<S>{});
   }
 
   WeightView bias_view() const { return has_bias.value() != 0 ? bias.view() : WeightView{}; }
@@ -61,14 +72,15 @@ struct ActivatedLinear : Linear<In, Out, Format, Bias> {
 
   template <Need N, class S>
   struct Saved {
-    typename Base::template Saved<N, S> linear;
+    LinearSaved<N, S> linear;
     [[no_unique_address]] saved_if<N.any(), Mat<const S>> before_act;
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
     if constexpr (N.any()) {
-      const Mat<S> before = act == Activation::identity ? y : c.arena.template mat<S>(y.rows, y.cols);
+      const Mat<S> before =
+          act == Activation::identity ? y : c.arena.template mat<S>(y.rows, y.cols, Lifetime::backward);
       Base::template forward<N>(c, x, before, saved.linear);
       saved.before_act = before;
       if (act == Activation::identity || c.arena.counting()) return;
@@ -77,6 +89,15 @@ struct ActivatedLinear : Linear<In, Out, Format, Bias> {
     } else {
       Base::template forward<N>(c, x, y, Epilogue<S>{.activation = act}, saved.linear);
     }
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    if (act == Activation::identity) return Base::template backward<N>(c, saved.linear, dy, dx);
+    const Arena::Scope scope(c.arena);
+    const Mat<S> before = c.arena.template zeros<S>(dy.rows, dy.cols);
+    c.ops.activate_backward(c, act, saved.before_act, dy, before);
+    Base::template backward<N>(c, saved.linear, before, dx);
   }
 };
 

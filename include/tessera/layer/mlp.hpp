@@ -28,15 +28,24 @@ struct Mlp {
   template <Need N, class S>
   struct Saved {
     typename In::template Saved<N, S> fc1;
-    typename Out::template Saved<N, S> fc2;
+    LinearSaved<N.inner(), S> fc2;
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Input<S> residual, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const Mat<S> inner = c.arena.template mat<S>(x.rows, fc1.out());
+    const Arena::Scope scope(c.arena);
+    const Mat<S> inner = c.arena.template mat<S>(x.rows, fc1.out(), kept_if(N.dw));
     fc1.template forward<N>(c, x, inner, saved.fc1);
-    fc2.template forward<N>(c, inner, y, Epilogue<S>{.residual = residual}, saved.fc2);
+    fc2.template forward<N.inner()>(c, inner, y, Epilogue<S>{.residual = residual}, saved.fc2);
+  }
+
+  /// The gradient of the residual is dy itself: its owner adds it.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> inner = c.arena.template zeros<S>(dy.rows, fc1.out());
+    fc2.template backward<N.inner()>(c, saved.fc2, dy, inner);
+    fc1.template backward<N>(c, saved.fc1, inner, dx);
   }
 };
 
@@ -67,25 +76,40 @@ struct GatedMlp {
 
   template <Need N, class S>
   struct Saved {
-    typename In::template Saved<N, S> in;
+    LinearSaved<N, S> in;  // one input for gate and up
     [[no_unique_address]] saved_if<N.any(), Mat<const S>> gate, up;
-    typename Out::template Saved<N, S> down;
+    LinearSaved<N.inner(), S> down;
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Input<S> residual, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const Mat<S> inner = c.arena.template mat<S>(x.rows, gate_proj.out());
-    if constexpr (N.any()) {  // backward reads both factors; computing them again costs less than one more fused op
-      const Mat<S> gate = c.arena.template mat<S>(x.rows, gate_proj.out()),
-                   up = c.arena.template mat<S>(x.rows, up_proj.out());
+    const Arena::Scope scope(c.arena);
+    const Mat<S> inner = c.arena.template mat<S>(x.rows, gate_proj.out(), kept_if(N.dw));
+    if constexpr (N.any()) {
+      const Mat<S> gate = c.arena.template mat<S>(x.rows, gate_proj.out(), Lifetime::backward),
+                   up = c.arena.template mat<S>(x.rows, up_proj.out(), Lifetime::backward);
       gate_proj.template forward<N>(c, x, gate, saved.in);
       up_proj.template forward<N>(c, x, up, saved.in);
+      c.ops.gate(c, act, gate, up, inner);
       saved.gate = gate;
       saved.up = up;
+    } else {
+      c.ops.gated(c, x, gate_proj.weight, gate_proj.bias_view(), up_proj.weight, up_proj.bias_view(), act, inner);
     }
-    c.ops.gated(c, x, gate_proj.weight, gate_proj.bias_view(), up_proj.weight, up_proj.bias_view(), act, inner);
-    down_proj.template forward<N>(c, inner, y, Epilogue<S>{.residual = residual}, saved.down);
+    down_proj.template forward<N.inner()>(c, inner, y, Epilogue<S>{.residual = residual}, saved.down);
+  }
+
+  /// The gradient of the residual is dy itself: its owner adds it.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> inner = c.arena.template zeros<S>(dy.rows, gate_proj.out()),
+                 gate = c.arena.template zeros<S>(dy.rows, gate_proj.out()),
+                 up = c.arena.template zeros<S>(dy.rows, up_proj.out());
+    down_proj.template backward<N.inner()>(c, saved.down, dy, inner);
+    c.ops.gate_backward(c, act, saved.gate, saved.up, inner, gate, up);
+    gate_proj.template backward<N>(c, saved.in, gate, dx);
+    up_proj.template backward<N>(c, saved.in, up, dx);
   }
 };
 

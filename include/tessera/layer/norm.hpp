@@ -32,6 +32,12 @@ struct LayerNorm {
     c.ops.layer_norm(c, x, weight, bias, eps, y);
     if constexpr (N.any()) saved.x = x;
   }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    const Mat<S> dweight = N.dw ? c.gradients(weight) : Mat<S>{}, dbias = N.dw ? c.gradients(bias) : Mat<S>{};
+    c.ops.layer_norm_backward(c, saved.x, weight, eps, dy, N.dx ? dx : Mat<S>{}, dweight, dbias);
+  }
 };
 
 /// y = x / sqrt(mean(x²) + eps) · weight over the last axis (Zhang & Sennrich 2019, LlamaRMSNorm).
@@ -59,6 +65,11 @@ struct RMSNorm {
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
     c.ops.rms_norm(c, x, weight, eps, y);
     if constexpr (N.any()) saved.x = x;
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    c.ops.rms_norm_backward(c, saved.x, weight, eps, dy, N.dx ? dx : Mat<S>{}, N.dw ? c.gradients(weight) : Mat<S>{});
   }
 };
 

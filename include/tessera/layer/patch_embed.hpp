@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "tessera/layer/linear.hpp"
@@ -21,7 +22,7 @@ class PatchKernel : public Matrix<Format, Out, In> {
 };
 
 /// Cuts an image into patches and projects each: a convolution whose stride is its kernel size (Dosovitskiy et al.
-/// 2021). Image: float [3, height, width], dense. y: [(height / patch) · (width / patch), Out], patches row by row.
+/// 2021). One image: float [3, height, width], dense. Patches follow each other row by row, image by image.
 template <dim Out = dyn, dim Patch = dyn, class Format = any_format>
 struct PatchEmbed {
   static constexpr dim out_width = Out;
@@ -41,17 +42,27 @@ struct PatchEmbed {
   }
 
   template <Need N, class S>
-  struct Saved {
-    [[no_unique_address]] saved_if<N.dw, Mat<const S>> patches;
-  };
+  using Saved = LinearSaved<N, S>;
 
+  /// images: `count` images one after the other. y: [count · (height / patch) · (width / patch), Out].
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, const float* image, int height, int width, Mat<S> y, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const Mat<S> patches = c.arena.template mat<S>(y.rows, weight.cols());
-    if (!c.arena.counting()) unfold(image, height, width, patches);
+  void forward(Ctx& c, const float* images, int count, int height, int width, Mat<S> y, Saved<N, S>& saved) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> patches = c.arena.template mat<S>(y.rows, weight.cols(), kept_if(N.dw));
+    if (!c.arena.counting()) {
+      const int each = y.rows / count;
+      for (int i = 0; i < count; ++i)
+        unfold(images + std::ptrdiff_t{3} * i * height * width, height, width, patches.rows_at(i * each, each));
+    }
     c.ops.linear(c, patches, weight, Epilogue<S>{.bias = has_bias ? bias.view() : WeightView{}}, y);
-    if constexpr (N.dw) saved.patches = patches;
+    if constexpr (N.dw) saved.x = patches;
+  }
+
+  /// The gradients of the weights; pixels get none.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy) const {
+    static_assert(!N.dx, "PatchEmbed: gradients of pixels are not provided");
+    if constexpr (N.dw) c.ops.linear_dw(c, dy, saved.x, c.gradients(weight), has_bias ? c.gradients(bias) : Mat<S>{});
   }
 
  private:

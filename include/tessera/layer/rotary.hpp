@@ -60,16 +60,28 @@ class Rotary {
   /// Frequencies in float32 and in the reference's order of operations (modeling_rope_utils.py), since the angle of a
   /// far position multiplies every rounding.
   Rotary(int head_dim, const RopeConfig& config) {
-    if (head_dim < 2 || head_dim % 2 != 0) fail("rotary embedding needs an even head dimension, got ", head_dim);
+    check_range("rotary embedding: head dimension", head_dim, 2, 1 << 16);
+    if (head_dim % 2 != 0) fail("rotary embedding: head dimension is ", head_dim, ", expected an even number");
+    check_range("rotary embedding: rope_theta", config.theta, 1.0f, 1e12f);
+    if (config.kind != RopeKind::plain) check_range("rotary embedding: factor", config.factor, 1.0f, 1e6f);
+    if (config.kind == RopeKind::llama3) {
+      check_range("rotary embedding: low_freq_factor", config.low_freq_factor, 1e-3f, 1e3f);
+      check_range("rotary embedding: high_freq_factor", config.high_freq_factor, 1e-3f, 1e3f);
+      check_range("rotary embedding: original_max_position_embeddings", config.original_max_positions, 1, 1 << 24);
+      if (config.high_freq_factor <= config.low_freq_factor) {
+        fail("rotary embedding: high_freq_factor is ", config.high_freq_factor, ", expected more than low_freq_factor ",
+             config.low_freq_factor);
+      }
+    }
     for (int j = 0; j < head_dim; j += 2) {
       const float exponent = static_cast<float>(j) / static_cast<float>(head_dim);
       frequencies_.push_back(scaled(1.0f / std::pow(config.theta, exponent), config));
     }
   }
 
-  /// Tables for the positions first … first + count − 1, in the arena.
+  /// Tables for the positions first … first + count − 1, in the arena. `direction` −1 undoes the rotation.
   template <class Ctx, class S = typename Ctx::Scalar>
-  RotaryTables<S> tables(Ctx& c, int first, int count) const {
+  RotaryTables<S> tables(Ctx& c, int first, int count, int direction = 1) const {
     const int half = static_cast<int>(frequencies_.size());
     const Mat<S> cos = c.arena.template mat<S>(count, half), sin = c.arena.template mat<S>(count, half);
     if (c.arena.counting()) return {cos, sin};
@@ -77,7 +89,7 @@ class Rotary {
       for (int j = 0; j < half; ++j) {
         const float angle = static_cast<float>(first + r) * frequencies_[static_cast<std::size_t>(j)];
         cos(r, j) = S(std::cos(angle));
-        sin(r, j) = S(std::sin(angle));
+        sin(r, j) = S(direction) * S(std::sin(angle));
       }
     }
     return {cos, sin};

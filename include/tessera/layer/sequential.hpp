@@ -30,6 +30,8 @@ struct Sequential {
     return ((sizeof(layer_to_layer<Nth<I>::out_width, Nth<I + 1>::in_width>) != 0) && ...);
   }(std::make_index_sequence<size - 1>{}));
 
+  static constexpr bool trains = (tessera::trains<L> || ...);
+
   std::tuple<L...> layers;
 
   explicit Sequential(L... l) : layers(std::move(l)...) {}
@@ -40,18 +42,49 @@ struct Sequential {
     each([&]<std::size_t I>() { v(std::to_string(I), std::get<I>(s.layers)...); });
   }
 
+ private:
+  /// What layer I owes: the gradient of its input only if something before it trains.
+  template <Need N, std::size_t I>
+  static constexpr Need need = [] {
+    constexpr bool kinds[] = {tessera::trains<L>...};
+    bool before = false;
+    for (std::size_t i = 0; i < I; ++i) before = before || kinds[i];
+    return Need{N.dx || (N.dw && before), N.dw && kinds[I]};
+  }();
+  template <Need N, class S, class Indices>
+  struct SavedOf;
+  template <Need N, class S, std::size_t... I>
+  struct SavedOf<N, S, std::index_sequence<I...>> {
+    std::tuple<typename Nth<I>::template Saved<need<N, I>, S>...> layers;
+  };
+
+ public:
   template <Need N, class S>
-  using Saved = std::tuple<typename L::template Saved<N, S>...>;
+  struct Saved : SavedOf<N, S, std::index_sequence_for<L...>> {};
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
+    const Arena::Scope scope(c.arena);
     Mat<const S> input = x;
     each([&]<std::size_t I>() {
       const auto& layer = std::get<I>(layers);
-      const Mat<S> output = I + 1 == size ? y : c.arena.template mat<S>(x.rows, layer.out());
-      layer.template forward<N>(c, input, output, std::get<I>(saved));
+      const Mat<S> output = I + 1 == size ? y : c.arena.template mat<S>(x.rows, layer.out(), kept_if(N.any()));
+      layer.template forward<need<N, I>>(c, input, output, std::get<I>(saved.layers));
       input = output;
+    });
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    const Arena::Scope scope(c.arena);
+    Mat<const S> output = dy;
+    each([&]<std::size_t FromEnd>() {
+      constexpr std::size_t I = size - 1 - FromEnd;
+      const auto& layer = std::get<I>(layers);
+      Mat<S> input = dx;
+      if constexpr (I > 0 && need<N, I>.dx) input = c.arena.template zeros<S>(dy.rows, std::get<I - 1>(layers).out());
+      if constexpr (need<N, I>.any()) layer.template backward<need<N, I>>(c, std::get<I>(saved.layers), output, input);
+      output = input;
     });
   }
 

@@ -18,6 +18,40 @@ struct Limits {
   int prefill_chunk = 512;  ///< rows that go through the language model at a time; changes no result
 };
 
+/// What a session takes besides the weights.
+struct MemoryPlan {
+  std::size_t cache = 0, workspace = 0;  ///< bytes
+};
+
+/// The plan of a session with these limits, counted without taking any memory: the largest image, prompt chunk and step
+/// with a full cache.
+template <class Model, class OpsT>
+MemoryPlan plan_session(const Model& model, const OpsT& ops, const Limits& limits, int threads = default_threads()) {
+  using S = typename OpsT::Scalar;
+  const auto nowhere = [](int rows, int cols) {
+    return dense(reinterpret_cast<S*>(alignof(S)), rows, cols);
+  };  // not written
+  const auto& [vision, connector, language, splice] = model;
+  Arena counting;
+  Context<OpsT> c(ops, counting, threads);
+  if (limits.images > 0) {
+    const Mat<S> hidden = nowhere(vision.tokens(), vision.out());
+    infer(vision, c, nullptr, hidden);
+    infer(connector, c, hidden, nowhere(model.image_tokens(), connector.out()));
+  }
+  auto cache = language.template counting_cache<S>(limits.tokens);
+  for (const int rows : {std::min(limits.prefill_chunk, limits.tokens), 1}) {
+    const Arena::Scope scope(counting);
+    const Mat<S> x = counting.mat<S>(rows, language.width()), hidden = counting.mat<S>(rows, language.width());
+    cache.shrink(0);
+    cache.grow(limits.tokens - rows);
+    language.embed(c, std::vector<int>(static_cast<std::size_t>(rows)), x);
+    language.forward(c, x, hidden, cache);
+    language.head(c, hidden, nowhere(rows, language.vocab()));
+  }
+  return {cache.bytes(), counting.peak()};
+}
+
 /// One conversation with a model. Typical use:
 ///
 ///     Session session(model, ops, {.images = 1, .tokens = 1024});
@@ -41,7 +75,7 @@ class Session {
     const int vision_rows = limits.images * model.vision.tokens(), image_rows = limits.images * model.image_tokens();
     vision_values_.resize(static_cast<std::size_t>(vision_rows) * static_cast<std::size_t>(model.vision.out()));
     image_values_.resize(static_cast<std::size_t>(image_rows) * static_cast<std::size_t>(model.connector.out()));
-    arena_ = plan_workspace(ops, threads, [this](Context<OpsT>& c) { count(c); });
+    arena_ = Arena(plan_session(model, ops, limits_, threads).workspace);
   }
 
   /// Bytes of the planned workspace, without the cache.
@@ -51,13 +85,14 @@ class Session {
   /// Tokens that the model has seen.
   int size() const { return cache_.size(); }
 
-  /// Encodes one image (float [3, height, width], normalised) for the next prompt. Returns its rows as the language model
-  /// will get them, [image_tokens(), width].
+  /// Encodes one image (float [3, height, width], normalised) for the next prompt. Returns its rows as the language
+  /// model will get them, [image_tokens(), width].
   Mat<const S> encode(std::span<const float> pixels) {
     if (pixels.size() != model_.vision.pixels()) {
       fail("an image has ", pixels.size(), " numbers, the vision encoder reads ", model_.vision.pixels());
     }
-    if (images_ == limits_.images) fail("more images than the limit of ", limits_.images, " that this session was planned for");
+    if (images_ == limits_.images)
+      fail("more images than the limit of ", limits_.images, " that this session was planned for");
     ++images_;
     Context<OpsT> c(ops_, arena_, threads_);
     encode(c, pixels.data());
@@ -74,8 +109,8 @@ class Session {
     return dense<const S>(image_values_.data(), images_ * model_.image_tokens(), model_.connector.out());
   }
 
-  /// Appends the prompt's tokens and returns the logits after the last, valid until the next call. Image tokens take the
-  /// rows of encoded images that no earlier prompt took. `all_logits`, if given, gets the logits of every token,
+  /// Appends the prompt's tokens and returns the logits after the last, valid until the next call. Image tokens take
+  /// the rows of encoded images that no earlier prompt took. `all_logits`, if given, gets the logits of every token,
   /// [ids.size(), vocab].
   std::span<const S> prefill(std::span<const int> ids, const Progress& progress = {}, Mat<S> all_logits = {}) {
     if (ids.empty()) fail("the prompt has no tokens");
@@ -97,8 +132,8 @@ class Session {
   /// Appends one token and returns the logits after it, valid until the next call.
   std::span<const S> step(int id) { return prefill({&id, 1}); }
 
-  /// Continuations of one prompt side by side, for a beam search: each has a cache of its own. The session must not be used
-  /// while its forks are.
+  /// Continuations of one prompt side by side, for a beam search: each has a cache of its own. The session must not be
+  /// used while its forks are.
   class Forks {
    public:
     /// Logits after one more token of one continuation, valid until the next call.
@@ -110,7 +145,8 @@ class Session {
     }
     /// Continuation i becomes a copy of what continuation parents[i] was.
     void reorder(std::span<const int> parents) {
-      for (std::size_t i = 0; i < parents.size(); ++i) spare_[i].copy_from(caches_[static_cast<std::size_t>(parents[i])], prompt_);
+      for (std::size_t i = 0; i < parents.size(); ++i)
+        spare_[i].copy_from(caches_[static_cast<std::size_t>(parents[i])], prompt_);
       std::swap(caches_, spare_);
     }
 
@@ -118,7 +154,8 @@ class Session {
     friend Session;
     Forks(Session& session, int count) : session_(session), prompt_(session.size()) {
       for (int i = 0; i < 2 * count; ++i) {
-        (i < count ? caches_ : spare_).push_back(session.model_.language.template make_cache<S>(session.limits_.tokens));
+        (i < count ? caches_ : spare_)
+            .push_back(session.model_.language.template make_cache<S>(session.limits_.tokens));
         (i < count ? caches_ : spare_).back().copy_from(session.cache_, 0);
       }
     }
@@ -143,27 +180,11 @@ class Session {
  private:
   static Limits checked(Limits limits) {
     if (limits.images < 0 || limits.tokens < 1 || limits.prefill_chunk < 1) {
-      fail("session limits: ", limits.images, " images, ", limits.tokens, " tokens and chunks of ", limits.prefill_chunk,
-           ": tokens and chunks must be at least 1");
+      fail("session limits: ", limits.images, " images, ", limits.tokens, " tokens and chunks of ",
+           limits.prefill_chunk, ": tokens and chunks must be at least 1");
     }
     limits.prefill_chunk = std::min(limits.prefill_chunk, limits.tokens);
     return limits;
-  }
-
-  /// Takes what the largest image, prompt chunk and step take, with a full cache.
-  void count(Context<OpsT>& c) {
-    if (limits_.images > 0) {
-      images_ = 1;
-      encode(c, nullptr);
-      images_ = 0;
-    }
-    for (const int rows : {limits_.prefill_chunk, 1}) {
-      cache_.grow(limits_.tokens - rows);
-      const std::vector<int> ids(static_cast<std::size_t>(rows), model_.splice.image_token);
-      advance(c, ids, rows == 1 ? Mat<S>{} : dense<S>(logits_.data(), rows, model_.language.vocab()));
-      cache_.shrink(0);
-    }
-    rows_used_ = 0;
   }
 
   /// Runs the newest image through tower and connector.
@@ -182,15 +203,12 @@ class Session {
     const int rows = static_cast<int>(ids.size()), width = model_.language.width();
     const Mat<S> x = c.arena.template mat<S>(rows, width), hidden = c.arena.template mat<S>(rows, width);
     const int image_rows = model_.splice.count(ids);
-    if (!c.arena.counting()) {
-      model_.splice.embed(c, model_.language, ids, image_features().rows_at(rows_used_, image_rows), x);
-    }
+    model_.splice.embed(c, model_.language, ids, image_features().rows_at(rows_used_, image_rows), x);
     rows_used_ += image_rows;
-    typename std::remove_cvref_t<decltype(model_.language)>::template Saved<inference, S> nothing;
-    model_.language.template forward<inference>(c, x, hidden, cache_, nothing);
+    model_.language.forward(c, x, hidden, cache_);
     const Mat<S> last = dense(logits_.data(), 1, model_.language.vocab());
-    model_.language.template head<inference>(c, hidden.rows_at(rows - 1, 1), last, nothing);
-    if (all_logits.data != nullptr) model_.language.template head<inference>(c, hidden, all_logits, nothing);
+    model_.language.head(c, hidden.rows_at(rows - 1, 1), last);
+    if (all_logits.data != nullptr) model_.language.head(c, hidden, all_logits);
   }
 
   const Model& model_;

@@ -33,14 +33,44 @@ struct AtImageToken {
   /// y: [ids.size(), width]. `image_rows` has one row for each image token in ids.
   template <LanguageModel Language, class Ctx, class S = typename Ctx::Scalar>
   void embed(Ctx& c, const Language& language, std::span<const int> ids, Input<S> image_rows, Mat<S> y) const {
-    int next_image_row = 0;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const Mat<S> row = y.rows_at(static_cast<int>(i), 1);
-      if (is_image(ids[i])) {
-        copy(image_rows.rows_at(next_image_row++, 1), row);
-      } else {
-        language.embed(c, ids.subspan(i, 1), row);
+    each_run(ids, [&](int begin, int count, int image_row) {
+      if (image_row < 0)
+        return language.embed(c, ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
+                              y.rows_at(begin, count));
+      copy(image_rows.rows_at(image_row, count), y.rows_at(begin, count));
+    });
+  }
+
+  /// Adds the rows of dy at image tokens to dimage_rows if `ImageRows`, the others to the gradient of the table of
+  /// embeddings if `Table`.
+  template <bool ImageRows, bool Table, LanguageModel Language, class Ctx, class S = typename Ctx::Scalar>
+  void embed_backward(Ctx& c, const Language& language, std::span<const int> ids, Input<S> dy,
+                      Mat<S> dimage_rows) const {
+    if (c.arena.counting()) return;
+    each_run(ids, [&](int begin, int count, int image_row) {
+      const Mat<const S> rows = dy.rows_at(begin, count);
+      if constexpr (ImageRows) {
+        if (image_row >= 0) accumulate(rows, dimage_rows.rows_at(image_row, count));
       }
+      if constexpr (Table) {
+        if (image_row < 0)
+          language.embed_backward(c, ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
+                                  rows);
+      }
+    });
+  }
+
+ private:
+  /// Calls f(begin, count, first image row) for each run of image tokens, and with −1 for each run of others.
+  template <class F>
+  void each_run(std::span<const int> ids, F&& f) const {
+    int image_row = 0;
+    for (std::size_t begin = 0, end = 0; begin < ids.size(); begin = end) {
+      const bool image = is_image(ids[begin]);
+      while (end < ids.size() && is_image(ids[end]) == image) ++end;
+      const int count = static_cast<int>(end - begin);
+      f(static_cast<int>(begin), count, image ? image_row : -1);
+      if (image) image_row += count;
     }
   }
 };

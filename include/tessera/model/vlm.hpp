@@ -9,6 +9,21 @@
 
 namespace tessera {
 
+/// The slots of a Vlm, as names for types, and the prefixes of their parameters.
+namespace slot {
+
+struct Vision {
+  static constexpr const char* name = "vision_tower";
+};
+struct Connector {
+  static constexpr const char* name = "multi_modal_projector";
+};
+struct Language {
+  static constexpr const char* name = "language_model";
+};
+
+}  // namespace slot
+
 /// The seams between the slots. Their names and the two numbers are what a wrong width shows in the compiler's message.
 template <dim Produced, dim Expected>
 struct vision_to_connector {
@@ -52,9 +67,9 @@ struct Vlm {
 
   template <class V, class... M>
   static void params(V&& v, M&... m) {
-    v("vision_tower", m.vision...);
-    v("multi_modal_projector", m.connector...);
-    v("language_model", m.language...);
+    v(slot::Vision::name, m.vision...);
+    v(slot::Connector::name, m.connector...);
+    v(slot::Language::name, m.language...);
   }
 };
 

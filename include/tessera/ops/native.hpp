@@ -115,7 +115,7 @@ class Native {
     });
   }
 
- private:
+ protected:
   /// Below this many multiply-adds a piece of work is over before a second thread has woken up.
   static int threads_for(const Run& run, double multiply_adds) { return multiply_adds < 1 << 18 ? 1 : run.threads; }
 
@@ -127,6 +127,11 @@ class Native {
     });
   }
 
+  static const float* floats(WeightView v) { return v ? static_cast<const float*>(v.data) : nullptr; }
+
+  const KernelTable* kernels_;
+
+ private:
   template <class Format>
   static void decode_row(WeightView table, std::size_t first, float* out) {
     const auto* values = static_cast<const typename Format::storage*>(table.data) + first;
@@ -138,8 +143,6 @@ class Native {
     if (found == packed_.end()) fail("a weight of [", w.rows, ", ", w.cols, "] was never bound to the native ops");
     return found->second.data();
   }
-
-  static const float* floats(WeightView v) { return v ? static_cast<const float*>(v.data) : nullptr; }
 
   /// y = act(x Wᵀ + bias) + residual, or with a gate y = act(x Gᵀ + gate bias) ⊙ (x Wᵀ + bias).
   void product(Run& run, Mat<const float> x, WeightView w, WeightView gate, WeightView gate_bias, Epilogue<float> epilogue,
@@ -186,7 +189,6 @@ class Native {
     });
   }
 
-  const KernelTable* kernels_;
   std::unordered_map<std::uint32_t, Buffer> packed_;
 };
 

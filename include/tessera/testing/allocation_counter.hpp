@@ -1,6 +1,6 @@
 #pragma once
-/// Counts heap allocations, to show that a steady state makes none. Include in exactly one source file of a test
-/// program: it replaces the global operator new.
+/// Counts heap allocations, those of Buffer included, to show that a steady state makes none. Include in exactly one
+/// source file of a test program: it replaces the global operator new.
 
 #include <atomic>
 #include <cstddef>
@@ -40,7 +40,9 @@ inline void* counted_allocation(std::size_t size, std::size_t alignment) {
   return tessera::testing::detail::counted_allocation(size, static_cast<std::size_t>(alignment));
 }
 [[gnu::noinline]] void* operator new[](std::size_t size) { return operator new(size); }
-[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) { return operator new(size, alignment); }
+[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return operator new(size, alignment);
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }

@@ -6,15 +6,10 @@
 namespace tessera::presets {
 
 /// openai/clip-vit-base-patch32
-struct ClipB32 {
+struct ClipB32 : ClipVisionConfig {
   static constexpr int image_size = 224, patch_size = 32, width = 768, heads = 12, depth = 12, inner = 3072;
   static constexpr float norm_eps = 1e-5f;
   static constexpr Activation act = Activation::quick_gelu;
-
-  template <class V, class C>
-  static void fields(V&& v, C& c) {
-    ClipVisionConfig::fields(v, c);
-  }
 };
 
 /// openai/clip-vit-base-patch16

@@ -16,6 +16,7 @@ namespace tessera {
 /// Run-time config of a CLIP tower; a config type may hide any field by a `static constexpr` one of the same name.
 /// The defaults are those of the reference's class (ViT-B/32).
 struct ClipVisionConfig {
+  using Family = ClipVisionConfig;
   int image_size = 224;
   int patch_size = 32;
   int width = 768;
@@ -59,7 +60,7 @@ struct ViTBlock {
   Norm layer_norm2;
   FeedForward mlp;
 
-  explicit ViTBlock(const Config& cfg, DType dtype = DType::f32)
+  explicit ViTBlock(const Config& cfg, DType dtype = DType::f32, bool causal = false)
       : layer_norm1(cfg.width, cfg.norm_eps),
         self_attn({.width = cfg.width,
                    .heads = cfg.heads,
@@ -67,6 +68,7 @@ struct ViTBlock {
                    .head_dim = cfg.width / cfg.heads,
                    .qkv_bias = true,
                    .out_bias = true,
+                   .causal = causal,
                    .out_name = "out_proj"},
                   dtype),
         layer_norm2(cfg.width, cfg.norm_eps),
@@ -83,20 +85,37 @@ struct ViTBlock {
 
   template <Need N, class S>
   struct Saved {
-    typename Norm::template Saved<N, S> norm1, norm2;
-    typename SelfAttention::template Saved<N, S> attention;
-    typename FeedForward::template Saved<N, S> mlp;
+    typename Norm::template Saved<N, S> norm1;
+    typename SelfAttention::template Saved<N.inner(), S> attention;
+    typename Norm::template Saved<N.inner(), S> norm2;
+    typename FeedForward::template Saved<N.inner(), S> mlp;
   };
 
+  /// x: the rows of one image, or of several of equal size.
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const Mat<S> normed = c.arena.template mat<S>(x.rows, x.cols), middle = c.arena.template mat<S>(x.rows, x.cols);
+  void forward(Ctx& c, Input<S> x, Mat<S> y, const Sequences& images, Saved<N, S>& saved) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> middle = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.any())),
+                 normed = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.dw)),
+                 again = N.dw ? c.arena.template mat<S>(x.rows, x.cols, Lifetime::backward) : normed;
     layer_norm1.template forward<N>(c, x, normed, saved.norm1);
-    self_attn.template forward<N>(c, normed, middle, {.residual = x}, saved.attention);
-    const Mat<S> again = N.any() ? c.arena.template mat<S>(x.rows, x.cols) : normed;
-    layer_norm2.template forward<N>(c, middle, again, saved.norm2);
-    mlp.template forward<N>(c, again, y, middle, saved.mlp);
+    self_attn.template forward<N.inner()>(c, normed, middle, {.residual = x, .sequences = &images}, saved.attention);
+    layer_norm2.template forward<N.inner()>(c, middle, again, saved.norm2);
+    mlp.template forward<N.inner()>(c, again, y, middle, saved.mlp);
+  }
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& images) const {
+    const Arena::Scope scope(c.arena);
+    const Mat<S> middle = c.arena.template zeros<S>(dy.rows, dy.cols),
+                 again = c.arena.template zeros<S>(dy.rows, dy.cols),
+                 normed = c.arena.template zeros<S>(dy.rows, dy.cols);
+    mlp.template backward<N.inner()>(c, saved.mlp, dy, again);
+    c.ops.add(c, dy, middle);
+    layer_norm2.template backward<N.inner()>(c, saved.norm2, again, middle);
+    self_attn.template backward<N.inner()>(c, saved.attention, middle, normed, images);
+    if constexpr (N.dx) c.ops.add(c, middle, dx);
+    layer_norm1.template backward<N>(c, saved.norm1, normed, dx);
   }
 };
 
@@ -174,41 +193,70 @@ struct ViT {
 
   template <Need N, class S>
   struct Saved {
-    typename PatchEmbed<width, ext<&Config::patch_size>, Format>::template Saved<N, S> patches;
-    typename LayerNorm<width>::template Saved<N, S> norm;
-    [[no_unique_address]] SavedList<N, typename Block::template Saved<N, S>> blocks;
+    LinearSaved<N, S> patches;
+    typename LayerNorm<width>::template Saved<N.inner(), S> norm;
+    [[no_unique_address]] SavedList<N, typename Block::template Saved<N.inner(), S>> blocks;
   };
 
-  /// image: float [3, image_size, image_size], normalised. y: [tokens(), out()].
+  /// images: `count` images one after the other, each float [3, image_size, image_size], normalised.
+  /// y: [count · tokens(), out()].
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, const float* image, Mat<S> y, Saved<N, S>& saved) const {
-    TemporaryScope<N> scope(c.arena);
-    const int rows = embeddings.position_embedding.weight.rows();
-    Mat<S> x = c.arena.template mat<S>(rows, config.width), next = c.arena.template mat<S>(rows, config.width);
-    embed<N>(c, image, next, saved);
-    pre_layrnorm.template forward<N>(c, next, x, saved.norm);
-    hand_on<S>(c, 0, x, y);
+  void forward(Ctx& c, const float* images, int count, Mat<S> y, Saved<N, S>& saved) const {
+    const Arena::Scope scope(c.arena);
+    const Sequences sequences(count, states());
+    const auto state_mat = [&] { return c.arena.template mat<S>(sequences.rows(), config.width, kept_if(N.any())); };
+    Mat<S> x = state_mat(), next = state_mat();
+    embed<N>(c, images, sequences, next, saved);
+    pre_layrnorm.template forward<N.inner()>(c, next, x, saved.norm);
+    hand_on<S>(c, 0, sequences, x, y);
     saved.blocks.resize(encoder.layers.size());
     for (std::size_t i = 0; i < encoder.layers.size(); ++i) {
-      if constexpr (N.any()) next = c.arena.template mat<S>(rows, config.width);  // backward reads every state
-      encoder.layers[i].template forward<N>(c, x, next, saved.blocks[i]);
+      if (N.any()) next = state_mat();  // backward reads every state
+      encoder.layers[i].template forward<N.inner()>(c, x, next, sequences, saved.blocks[i]);
       std::swap(x, next);
-      hand_on<S>(c, static_cast<int>(i) + 1, x, y);
+      hand_on<S>(c, static_cast<int>(i) + 1, sequences, x, y);
     }
+  }
+
+  /// One image.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, const float* image, Mat<S> y, Saved<N, S>& saved) const {
+    forward<N>(c, image, 1, y, saved);
+  }
+
+  /// The gradients of the weights; pixels get none.
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, int count) const {
+    static_assert(!N.dx, "ViT: gradients of pixels are not provided");
+    const Arena::Scope scope(c.arena);
+    const Sequences sequences(count, states());
+    const auto zero_mat = [&] { return c.arena.template zeros<S>(sequences.rows(), config.width); };
+    Mat<S> state = zero_mat(), before = zero_mat();
+    for (std::size_t i = encoder.layers.size(); i > 0; --i) {
+      take_back<S>(c, static_cast<int>(i), sequences, dy, state);
+      encoder.layers[i - 1].template backward<N.inner()>(c, saved.blocks[i - 1], state, before, sequences);
+      std::swap(state, before);
+      if (!c.arena.counting()) fill(before, S(0));
+    }
+    take_back<S>(c, 0, sequences, dy, state);
+    pre_layrnorm.template backward<N.inner()>(c, saved.norm, state, before);
+    embed_backward<N>(c, saved, before, sequences);
   }
 
  private:
   static constexpr int grid(const Config& cfg) { return cfg.image_size / cfg.patch_size; }
 
   static const Config& checked(const Config& cfg) {
-    if (cfg.patch_size < 1 || cfg.image_size < cfg.patch_size || cfg.image_size > 8192) {
-      fail("vision config: image_size ", cfg.image_size, " and patch_size ", cfg.patch_size, " make no patch grid");
-    }
-    if (cfg.heads < 1 || cfg.width < 1 || cfg.width % cfg.heads != 0) {
+    check_range("vision config: image_size", cfg.image_size, 1, 8192);
+    check_range("vision config: patch_size", cfg.patch_size, 1, cfg.image_size);
+    check_range("vision config: image_size / patch_size", grid(cfg), 1, 1024);
+    check_range("vision config: hidden_size", cfg.width, 1, 1 << 16);
+    check_range("vision config: num_attention_heads", cfg.heads, 1, 1024);
+    check_range("vision config: num_hidden_layers", cfg.depth, 1, 1024);
+    check_range("vision config: intermediate_size", cfg.inner, 1, 1 << 20);
+    check_range("vision config: layer_norm_eps", cfg.norm_eps, 0.0f, 1.0f);
+    if (cfg.width % cfg.heads != 0) {
       fail("vision config: hidden_size ", cfg.width, " is not a multiple of num_attention_heads ", cfg.heads);
-    }
-    if (cfg.depth < 1 || cfg.depth > 1024 || cfg.inner < 1) {
-      fail("vision config: num_hidden_layers ", cfg.depth, " or intermediate_size ", cfg.inner, " is out of range");
     }
     return cfg;
   }
@@ -221,28 +269,65 @@ struct ViT {
     return index;
   }
 
+  /// Rows of one image inside the tower.
+  int states() const { return embeddings.position_embedding.weight.rows(); }
+
   template <Need N, class Ctx, class S>
-  void embed(Ctx& c, const float* image, Mat<S> x, Saved<N, S>& saved) const {
-    const int size = config.image_size;
-    embeddings.patch_embedding.template forward<N>(c, image, size, size, x.rows_at(1, x.rows - 1), saved.patches);
+  void embed(Ctx& c, const float* images, const Sequences& sequences, Mat<S> x, Saved<N, S>& saved) const {
+    const Arena::Scope scope(c.arena);
+    const int size = config.image_size, each = states() - 1;
+    const Mat<S> patches = c.arena.template mat<S>(sequences.count() * each, config.width);
+    embeddings.patch_embedding.template forward<N>(c, images, sequences.count(), size, size, patches, saved.patches);
     if (c.arena.counting()) return;
-    const float* position = static_cast<const float*>(embeddings.position_embedding.weight.data());
     const float* class_token = embeddings.class_embedding.values();
-    for (int k = 0; k < x.cols; ++k) x(0, k) = S(class_token[k]);
-    for (int r = 0; r < x.rows; ++r) {
-      for (int k = 0; k < x.cols; ++k) x(r, k) += S(*position++);
+    for (int image = 0; image < sequences.count(); ++image) {
+      const float* position = static_cast<const float*>(embeddings.position_embedding.weight.data());
+      for (int r = 0; r <= each; ++r, position += x.cols) {
+        S* row = x.row(sequences.begin(image) + r);
+        for (int k = 0; k < x.cols; ++k)
+          row[k] = S(position[k]) + (r == 0 ? S(class_token[k]) : patches(image * each + r - 1, k));
+      }
     }
   }
 
-  /// Copies hidden state `index` to the columns of y that asked for it.
-  template <class S>
-  void hand_on(Run& c, int index, Input<S> state, Mat<S> y) const {
-    if (c.arena.counting()) return;
+  template <Need N, class Ctx, class S>
+  void embed_backward(Ctx& c, const Saved<N, S>& saved, Input<S> dx, const Sequences& sequences) const {
+    const int each = states() - 1;
+    const Mat<S> patches = c.arena.template mat<S>(sequences.count() * each, config.width);
+    const Mat<S> class_token = c.gradients(embeddings.class_embedding),
+                 positions = c.gradients(embeddings.position_embedding.weight);
+    if (!c.arena.counting()) {
+      for (int image = 0; image < sequences.count(); ++image) {
+        const Mat<const S> rows = dx.rows_at(sequences.begin(image), each + 1);
+        copy(rows.rows_at(1, each), patches.rows_at(image * each, each));
+        accumulate(rows.rows_at(0, 1), class_token);
+        accumulate(rows, positions);
+      }
+    }
+    embeddings.patch_embedding.template backward<N>(c, saved.patches, patches);
+  }
+
+  /// Calls f(columns of y, rows of the hidden states) for every part of y that hidden state `index` is handed on to.
+  template <class Y, class State, class F>
+  void each_selected(int index, const Sequences& sequences, Y y, State state, F&& f) const {
+    const int skip = selection.class_token ? 0 : 1;
     for (std::size_t i = 0; i < selection.layers.size(); ++i) {
       if (selection.layers[i] != index) continue;
-      const int skip = selection.class_token ? 0 : 1;
-      copy(state.rows_at(skip, y.rows), y.cols_at(static_cast<int>(i) * config.width, config.width));
+      const Y columns = y.cols_at(static_cast<int>(i) * config.width, config.width);
+      for (int image = 0; image < sequences.count(); ++image)
+        f(columns.rows_at(image * tokens(), tokens()), state.rows_at(sequences.begin(image) + skip, tokens()));
     }
+  }
+
+  template <class S>
+  void hand_on(Run& c, int index, const Sequences& sequences, Input<S> state, Mat<S> y) const {
+    if (c.arena.counting()) return;
+    each_selected(index, sequences, y, state, [](Mat<S> to, Mat<const S> from) { copy(from, to); });
+  }
+  template <class S>
+  void take_back(Run& c, int index, const Sequences& sequences, Input<S> dy, Mat<S> dstate) const {
+    if (c.arena.counting()) return;
+    each_selected(index, sequences, dy, dstate, [](Mat<const S> from, Mat<S> to) { accumulate(from, to); });
   }
 };
 

@@ -15,6 +15,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/io/json.hpp"
 #include "tessera/io/tokenizer/unicode.hpp"
+#include "tessera/io/tokenizer/vocabulary.hpp"
 
 namespace tessera::io {
 
@@ -29,12 +30,10 @@ struct AddedToken {
 
   static AddedToken from_json(const json& object, const std::string& where) {
     const auto flag = [&](const char* name) { return value_or(object, name, false, where); };
-    return {require<std::string>(object, "content", where),
-            flag("single_word"),
-            flag("lstrip"),
-            flag("rstrip"),
-            flag("normalized"),
-            flag("special")};
+    auto content = require<std::string>(object, "content", where);
+    check_token_length(content, where);
+    return {std::move(content), flag("single_word"), flag("lstrip"),
+            flag("rstrip"),     flag("normalized"),  flag("special")};
   }
 };
 

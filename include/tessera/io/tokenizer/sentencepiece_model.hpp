@@ -2,10 +2,10 @@
 /// SentencePiece's `.model` files (protocol buffers, sentencepiece_model.proto), and the tokenizer parts they stand
 /// for.
 
-#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,9 +14,10 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
-#include "tessera/io/json.hpp"
+#include "tessera/io/problem_list.hpp"
 #include "tessera/io/tokenizer/bpe.hpp"
 #include "tessera/io/tokenizer/unicode.hpp"
+#include "tessera/io/tokenizer/vocabulary.hpp"
 
 namespace tessera::io {
 
@@ -143,72 +144,77 @@ inline SentencePieceModel::Piece parse_piece(std::string_view bytes, std::string
     }
   }
   if (piece.text.empty()) fail(where, ": a piece has no text");
+  check_token_length(piece.text, where);
   if (!std::isfinite(piece.score)) fail(where, ": the score of the piece ", in_quotes(piece.text), " is not finite");
   return piece;
+}
+
+/// The message TrainerSpec.
+inline void parse_trainer(ProtobufReader field, std::string_view where, SentencePieceModel& model) {
+  while (field.next()) {
+    switch (field.number()) {
+      case 3:
+        if (field.integer() < 1 || field.integer() > 4)
+          fail(where, ": model_type is ", field.integer(), ", expected 1 to 4");
+        model.kind = static_cast<SentencePieceModel::Kind>(field.integer());
+        break;
+      case 24:
+        model.whitespace_as_suffix = field.boolean();
+        break;
+      case 35:
+        model.byte_fallback = field.boolean();
+        break;
+      case 45:
+        model.unknown_token = field.text();
+        break;
+      case 46:
+        model.bos_token = field.text();
+        break;
+      case 47:
+        model.eos_token = field.text();
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+/// The message NormalizerSpec.
+inline void parse_normalizer(ProtobufReader field, SentencePieceModel& model) {
+  while (field.next()) {
+    switch (field.number()) {
+      case 2:
+        model.precompiled_charsmap = field.bytes();
+        break;
+      case 3:
+        model.add_dummy_prefix = field.boolean();
+        break;
+      case 4:
+        model.remove_extra_whitespaces = field.boolean();
+        break;
+      case 5:
+        model.escape_whitespaces = field.boolean();
+        break;
+      default:
+        break;
+    }
+  }
 }
 
 }  // namespace detail
 
 inline SentencePieceModel SentencePieceModel::parse(std::string_view bytes, std::string_view where) {
   SentencePieceModel model;
-  const auto read_trainer = [&](detail::ProtobufReader field) {
-    while (field.next()) {
-      switch (field.number()) {
-        case 3:
-          if (field.integer() < 1 || field.integer() > 4)
-            fail(where, ": model_type is ", field.integer(), ", expected 1 to 4");
-          model.kind = static_cast<Kind>(field.integer());
-          break;
-        case 24:
-          model.whitespace_as_suffix = field.boolean();
-          break;
-        case 35:
-          model.byte_fallback = field.boolean();
-          break;
-        case 45:
-          model.unknown_token = field.text();
-          break;
-        case 46:
-          model.bos_token = field.text();
-          break;
-        case 47:
-          model.eos_token = field.text();
-          break;
-        default:
-          break;
-      }
-    }
-  };
-  const auto read_normalizer = [&](detail::ProtobufReader field) {
-    while (field.next()) {
-      switch (field.number()) {
-        case 2:
-          model.precompiled_charsmap = field.bytes();
-          break;
-        case 3:
-          model.add_dummy_prefix = field.boolean();
-          break;
-        case 4:
-          model.remove_extra_whitespaces = field.boolean();
-          break;
-        case 5:
-          model.escape_whitespaces = field.boolean();
-          break;
-        default:
-          break;
-      }
-    }
-  };
   for (detail::ProtobufReader field(bytes, where); field.next();) {
     switch (field.number()) {
       case 1:
         model.pieces.push_back(detail::parse_piece(field.bytes(), where));
         break;
       case 2:
-        read_trainer({field.bytes(), where});
+        detail::parse_trainer({field.bytes(), where}, where, model);
         break;
       case 3:
-        read_normalizer({field.bytes(), where});
+        detail::parse_normalizer({field.bytes(), where}, model);
         break;
       default:
         break;
@@ -251,9 +257,9 @@ inline Bpe bpe_of(const SentencePieceModel& model, std::string_view where) {
     const auto& piece = model.pieces[static_cast<std::size_t>(id)];
     if (piece.kind != PieceKind::normal) continue;
     for (std::size_t cut = utf8_length(text, 0); cut < text.size(); cut += utf8_length(text, cut)) {
-      const auto left = normal_id(std::string_view(text).substr(0, cut)),
-                 right = normal_id(std::string_view(text).substr(cut));
-      if (left && right) pairs.push_back({*left, *right, {rank_of_score[piece.score], id}});
+      const auto left = normal_id(std::string_view(text).substr(0, cut));
+      const auto right = left ? normal_id(std::string_view(text).substr(cut)) : std::nullopt;
+      if (right) pairs.push_back({*left, *right, {rank_of_score[piece.score], id}});
     }
   }
   MergeTable merges(pairs.size());

@@ -1,6 +1,7 @@
 #pragma once
 /// The two-way map between a model's tokens and their ids.
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <functional>
@@ -11,12 +12,22 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
-#include "tessera/io/json.hpp"
+#include "tessera/io/problem_list.hpp"
 
 namespace tessera::io {
 
 /// Ids at or above this are refused: a short file must not ask for gigabytes.
 inline constexpr int max_token_id = 1 << 22;
+
+/// Longer tokens, in bytes, are refused where each of their places is looked at: a file must not take time that grows
+/// with the square of its size.
+inline constexpr std::size_t max_token_bytes = 1024;
+
+/// Throws an Error that starts with `where` for a token above that limit.
+inline void check_token_length(std::string_view token, std::string_view where) {
+  if (token.size() > max_token_bytes)
+    fail(where, ": the token ", in_quotes(token), " has ", token.size(), " bytes, expected at most ", max_token_bytes);
+}
 
 /// Tokens and ids, each at most once. No token is empty; ids may have gaps, which read as empty tokens.
 class Vocabulary {
@@ -39,7 +50,8 @@ class Vocabulary {
       if (slot != no_id) fail(where, ": the token ", in_quotes(token), " has two ids, ", slot, " and ", id);
       slot = id;
       std::string& place = tokens_[static_cast<std::size_t>(id)];
-      if (!place.empty()) fail(where, ": id ", id, " belongs to two tokens, ", in_quotes(place), " and ", in_quotes(token));
+      if (!place.empty())
+        fail(where, ": id ", id, " belongs to two tokens, ", in_quotes(place), " and ", in_quotes(token));
       place = token;
     }
   }

@@ -4,26 +4,40 @@ namespace tessera {
 inline namespace TESSERA_COMMAND_LINE_ISA {
 namespace kernel::TESSERA_TARGET {
 
+/// y[columns][16] = x[16][columns]ᵀ.
+inline void transpose_panel(const float* x, std::ptrdiff_t x_stride, int columns, float* y, std::ptrdiff_t y_stride) {
+  int column = 0;
+  for (; column + 4 <= columns; column += 4) {
+    V16 rows[4];  // row i of the quads: rows i, i + 4, i + 8, i + 12 of x
+    TESSERA_UNROLL for (int i = 0; i < 4; ++i) rows[i] = load_quads(x + i * x_stride + column, 4 * x_stride);
+    transpose_quads(rows);
+    TESSERA_UNROLL for (int i = 0; i < 4; ++i) store(y + (column + i) * y_stride, rows[i]);
+  }
+  for (; column < columns; ++column)
+    for (int i = 0; i < panel_columns; ++i) y[column * y_stride + i] = x[i * x_stride + column];
+}
+
 inline void pack_keys(const PackHeadArgs& args) {
   for (int begin = args.key_begin; begin < args.key_end;) {
     const int first_lane = begin % panel_columns;
     const int keys = std::min(panel_columns - first_lane, args.key_end - begin);
     const float* source = args.source + begin * args.source_stride;
     float* packed = args.packed + static_cast<std::ptrdiff_t>(begin - first_lane) * args.head_dim + first_lane;
-    for (int d = 0; d < args.head_dim; ++d)
-      for (int key = 0; key < keys; ++key) packed[d * panel_columns + key] = source[key * args.source_stride + d];
+    if (keys == panel_columns) {
+      transpose_panel(source, args.source_stride, args.head_dim, packed, panel_columns);
+    } else {
+      for (int key = 0; key < keys; ++key)
+        for (int d = 0; d < args.head_dim; ++d) packed[d * panel_columns + key] = source[key * args.source_stride + d];
+    }
     begin += keys;
   }
 }
 
 inline void pack_values(const PackHeadArgs& args) {
-  for (int panel = 0; panel < panels_of(args.head_dim); ++panel) {
-    const int channel = panel * panel_columns;
-    float* packed = args.packed + static_cast<std::ptrdiff_t>(panel) * args.capacity * panel_columns;
-    for (int key = args.key_begin; key < args.key_end; ++key)
-      store(packed + key * panel_columns,
+  for (int key = args.key_begin; key < args.key_end; ++key)
+    for (int channel = 0; channel < args.head_dim; channel += panel_columns)
+      store(args.packed + channel * std::ptrdiff_t{args.capacity} + key * panel_columns,
             load_first(args.source + key * args.source_stride + channel, args.head_dim - channel));
-  }
 }
 
 /// The maximum of scores[0, count), count > 0.
@@ -70,7 +84,6 @@ inline void attend(const AttentionArgs& args) {
   const std::ptrdiff_t output_stride = std::ptrdiff_t{channel_panels} * panel_columns;
   float* const scores = args.scratch;
   float* const outputs = scores + attention_block_rows * score_stride;
-  float* const chunk_outputs = outputs + attention_block_rows * output_stride;
   const auto visible_keys = [&](int query) {
     return args.causal ? args.key_count - args.queries + query + 1 : args.key_count;
   };
@@ -80,19 +93,19 @@ inline void attend(const AttentionArgs& args) {
     const int block_keys = visible_keys(block + strips.rows - 1);
     // All strips take their turn at each group of panels, while it is in the L1 cache.
     const auto multiply = [&](const float* x, std::ptrdiff_t x_stride, const float* packed, std::ptrdiff_t panel_floats,
-                              int panels, int k, float* result, std::ptrdiff_t result_stride) {
+                              int panels, int k, bool accumulate, float* result, std::ptrdiff_t result_stride) {
       for (int panel = 0; panel < panels; panel += 3)
         for (int strip = 0; strip < strips.count(); ++strip) {
           const int row = strips.begin(strip), rows = strips.begin(strip + 1) - row;
           multiply_strip(DType::f32, rows, x + row * x_stride, x_stride,
                          reinterpret_cast<const std::byte*>(packed + panel * panel_floats),
                          panel_floats * static_cast<std::ptrdiff_t>(sizeof(float)), std::min(3, panels - panel), k,
-                         result + row * result_stride + panel * panel_columns, result_stride);
+                         accumulate, result + row * result_stride + panel * panel_columns, result_stride);
         }
     };
 
     multiply(args.q + block * args.q_stride, args.q_stride, args.keys, std::ptrdiff_t{args.head_dim} * panel_columns,
-             panels_of(block_keys), args.head_dim, scores, score_stride);
+             panels_of(block_keys), args.head_dim, false, scores, score_stride);
 
     float highest[attention_block_rows], total[attention_block_rows];
     for (int i = 0; i < strips.rows; ++i) highest[i] = max_of_row(scores + i * score_stride, visible_keys(block + i));
@@ -105,12 +118,8 @@ inline void attend(const AttentionArgs& args) {
 
     for (int key = 0; key < block_keys; key += gemm_block_k) {
       const int keys = std::min(gemm_block_k, block_keys - key);
-      float* target = key == 0 ? outputs : chunk_outputs;
       multiply(scores + key, score_stride, args.values + std::ptrdiff_t{key} * panel_columns,
-               std::ptrdiff_t{args.capacity} * panel_columns, channel_panels, keys, target, output_stride);
-      if (key == 0) continue;
-      for (std::ptrdiff_t i = 0; i < strips.rows * output_stride; i += panel_columns)
-        store(outputs + i, load(outputs + i) + load(chunk_outputs + i));
+               std::ptrdiff_t{args.capacity} * panel_columns, channel_panels, keys, key > 0, outputs, output_stride);
     }
 
     for (int i = 0; i < strips.rows; ++i) {

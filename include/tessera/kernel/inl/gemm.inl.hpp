@@ -1,7 +1,8 @@
 // Body of a target region: matrix multiplication with packed weights.
 //
 // A tile multiplies up to tile_rows rows of x, read in place, with a few panels of weights; its sums stay in registers.
-// Around it go blocks of 96 columns and 1024 k, whose weights stay in the L2 cache while all rows pass by.
+// Around it go blocks of block_panels panels and 1024 k, whose weights stay in the L2 cache while all rows pass by, and
+// around these groups of columns, which use a slice of 1024 k of x one after the other.
 namespace tessera {
 inline namespace TESSERA_COMMAND_LINE_ISA {
 namespace kernel::TESSERA_TARGET {
@@ -24,10 +25,11 @@ struct PackedBf16 {
   }
 };
 
-/// sums[rows][panels · 16] = x[rows][k] · (`panels` panels, panel_bytes apart)ᵀ.
+/// sums[rows][panels · 16] = x[rows][k] · (`panels` panels, panel_bytes apart)ᵀ, or += if `accumulate`.
 template <class Format, int rows, int panels>
 TESSERA_NOINLINE void multiply_tile(const float* x, std::ptrdiff_t x_stride, const std::byte* weight,
-                                    std::ptrdiff_t panel_bytes, int k, float* sums, std::ptrdiff_t sums_stride) {
+                                    std::ptrdiff_t panel_bytes, int k, bool accumulate, float* sums,
+                                    std::ptrdiff_t sums_stride) {
   V16 sum[rows][panels];
   TESSERA_UNROLL for (int i = 0; i < rows; ++i) { TESSERA_UNROLL for (int j = 0; j < panels; ++j) sum[i][j] = zero(); }
   const auto add_products = [&](int part) {
@@ -48,12 +50,17 @@ TESSERA_NOINLINE void multiply_tile(const float* x, std::ptrdiff_t x_stride, con
     x += Format::depth;
   }
   if (k % Format::depth != 0) add_products(0);
-  TESSERA_UNROLL for (int i = 0; i < rows; ++i) {
-    TESSERA_UNROLL for (int j = 0; j < panels; ++j) store(sums + i * sums_stride + j * panel_columns, sum[i][j]);
-  }
+  const auto for_each_sum = [&](auto&& finish) {
+    TESSERA_UNROLL for (int i = 0; i < rows; ++i) {
+      TESSERA_UNROLL for (int j = 0; j < panels; ++j) finish(sum[i][j], sums + i * sums_stride + j * panel_columns);
+    }
+  };
+  if (accumulate) for_each_sum([](V16& value, const float* p) { value = load(p) + value; });
+  for_each_sum([](const V16& value, float* p) { store(p, value); });
 }
 
-using Tile = void (*)(const float*, std::ptrdiff_t, const std::byte*, std::ptrdiff_t, int, float*, std::ptrdiff_t);
+using Tile = void (*)(const float*, std::ptrdiff_t, const std::byte*, std::ptrdiff_t, int, bool, float*,
+                      std::ptrdiff_t);
 
 /// The tiles for some number of rows: of one panel, and of tile_panels(rows) panels.
 struct TilePair {
@@ -83,22 +90,17 @@ struct Strips {
 
 /// sums[rows][panels · 16] = x[rows][k] · (any number of panels)ᵀ for one strip of rows.
 inline void multiply_strip(DType format, int rows, const float* x, std::ptrdiff_t x_stride, const std::byte* weight,
-                           std::ptrdiff_t panel_bytes, int panels, int k, float* sums, std::ptrdiff_t sums_stride) {
+                           std::ptrdiff_t panel_bytes, int panels, int k, bool accumulate, float* sums,
+                           std::ptrdiff_t sums_stride) {
   const TilePair tiles = find_tiles(format, rows);
   const int wide = tile_panels(rows);
   int panel = 0;
   for (; panel + wide <= panels; panel += wide)
-    tiles.wide(x, x_stride, weight + panel * panel_bytes, panel_bytes, k, sums + panel * panel_columns, sums_stride);
+    tiles.wide(x, x_stride, weight + panel * panel_bytes, panel_bytes, k, accumulate, sums + panel * panel_columns,
+               sums_stride);
   for (; panel < panels; ++panel)
-    tiles.narrow(x, x_stride, weight + panel * panel_bytes, panel_bytes, k, sums + panel * panel_columns, sums_stride);
-}
-
-inline constexpr int sums_stride = gemm_block_columns;
-inline constexpr int gate_offset = gemm_block_columns / 2;  ///< the gate's sums follow those of at most 3 panels
-
-/// sum += other, of rows of sums.
-inline void add_sums(const float* other, int rows, float* sums) {
-  for (int i = 0; i < rows * sums_stride; i += panel_columns) store(sums + i, load(sums + i) + load(other + i));
+    tiles.narrow(x, x_stride, weight + panel * panel_bytes, panel_bytes, k, accumulate, sums + panel * panel_columns,
+                 sums_stride);
 }
 
 inline void add_bias(const float* bias, int columns, float* sums) {
@@ -106,11 +108,11 @@ inline void add_bias(const float* bias, int columns, float* sums) {
 }
 
 /// Turns the sums of a strip of rows into y: bias, activation, gate, residual. Overwrites the sums.
-inline void finish_strip(const GemmArgs& args, int row, int rows, int panel, int panels, float* sums) {
+inline void finish_strip(const GemmArgs& args, int row, int rows, int panel, int panels, float* sums, int sums_stride) {
   const int column = panel * panel_columns, columns = std::min(panels * panel_columns, args.n - column);
   const bool gated = args.gate_weight != nullptr;
   for (int i = row; i < row + rows; ++i, sums += sums_stride) {
-    float* const gate = sums + gate_offset;
+    float* const gate = sums + sums_stride / 2;
     if (args.bias != nullptr) add_bias(args.bias + column, columns, sums);
     if (gated && args.gate_bias != nullptr) add_bias(args.gate_bias + column, columns, gate);
     float* const activated = gated ? gate : sums;
@@ -126,35 +128,49 @@ inline void finish_strip(const GemmArgs& args, int row, int rows, int panel, int
   }
 }
 
+/// Fetches the lines of y that finish_strip() is going to write, while the strip is multiplied.
+inline void prefetch_strip(const GemmArgs& args, int row, int rows, int panel, int panels) {
+  for (int i = row; i < row + rows; ++i)
+    for (int j = panel; j < panel + panels; ++j) __builtin_prefetch(args.y + i * args.y_stride + j * panel_columns, 1);
+}
+
 inline void gemm(const GemmArgs& args) {
   const Strips strips{args.row_end - args.row_begin};
-  const bool gated = args.gate_weight != nullptr;
-  // With one strip nothing in the cache is used twice: take the columns of one tile, to read each panel in one go.
-  const int cached_panels = gemm_block_columns / panel_columns / (gated ? 2 : 1);
-  const int block_panels = strips.count() == 1 ? std::min(tile_panels(strips.rows), cached_panels) : cached_panels;
+  const bool gated = args.gate_weight != nullptr, blocked = args.k > gemm_block_k;
   const std::ptrdiff_t panel_bytes = static_cast<std::ptrdiff_t>(packed_panel_bytes(args.format, args.k));
-  alignas(64) float sums[tile_rows * sums_stride];
+  constexpr int strip_columns = 6 * panel_columns;  // also with a gate there is room for a tile of one row
+  alignas(64) float strip_sums[tile_rows * strip_columns];
+  const int sums_stride = blocked ? gemm_group_columns : strip_columns;
+  const int held_panels = sums_stride / panel_columns / (gated ? 2 : 1);
+  // With one strip nothing in the cache is used twice: take the columns of one tile, to read each panel in one go.
+  const bool one_strip = strips.count() == 1;
+  const int block = std::min(held_panels, one_strip ? tile_panels(strips.rows) : block_panels / (gated ? 2 : 1));
+  const int group = one_strip ? block : held_panels;
 
-  for (int panel = args.panel_begin; panel < args.panel_end; panel += block_panels) {
-    const int panels = std::min(block_panels, args.panel_end - panel);
+  for (int group_begin = args.panel_begin; group_begin < args.panel_end; group_begin += group) {
+    const int group_end = std::min(group_begin + group, args.panel_end);
     for (int k_begin = 0; k_begin < args.k; k_begin += gemm_block_k) {
       const int k = std::min(gemm_block_k, args.k - k_begin);
-      const bool is_first = k_begin == 0, is_last = k_begin + k == args.k;
-      const std::ptrdiff_t weight_offset =
-          panel * panel_bytes + static_cast<std::ptrdiff_t>(packed_panel_bytes(args.format, k_begin));
-      for (int strip = 0; strip < strips.count(); ++strip) {
-        const int begin = strips.begin(strip), rows = strips.begin(strip + 1) - begin, row = args.row_begin + begin;
-        const float* x = args.x + row * args.x_stride + k_begin;
-        float* const partial = args.k > gemm_block_k ? args.scratch + begin * sums_stride : sums;
-        float* const target = is_first ? partial : sums;
-        const auto multiply = [&](const void* weight, float* result) {
-          multiply_strip(args.format, rows, x, args.x_stride, static_cast<const std::byte*>(weight) + weight_offset,
-                         panel_bytes, panels, k, result, sums_stride);
-        };
-        multiply(args.weight, target);
-        if (gated) multiply(args.gate_weight, target + gate_offset);
-        if (!is_first) add_sums(is_last ? partial : sums, rows, is_last ? sums : partial);
-        if (is_last) finish_strip(args, row, rows, panel, panels, sums);
+      const bool is_last = k_begin + k == args.k;
+      for (int panel = group_begin; panel < group_end; panel += block) {
+        const int panels = std::min(block, group_end - panel);
+        const std::ptrdiff_t weight_offset =
+            panel * panel_bytes + static_cast<std::ptrdiff_t>(packed_panel_bytes(args.format, k_begin));
+        for (int strip = 0; strip < strips.count(); ++strip) {
+          const int begin = strips.begin(strip), rows = strips.begin(strip + 1) - begin, row = args.row_begin + begin;
+          float* const sums =
+              blocked ? args.scratch + std::ptrdiff_t{begin} * sums_stride + (panel - group_begin) * panel_columns
+                      : strip_sums;
+          const auto multiply = [&](const void* weight, float* result) {
+            multiply_strip(args.format, rows, args.x + row * args.x_stride + k_begin, args.x_stride,
+                           static_cast<const std::byte*>(weight) + weight_offset, panel_bytes, panels, k, k_begin > 0,
+                           result, sums_stride);
+          };
+          if (is_last) prefetch_strip(args, row, rows, panel, panels);
+          multiply(args.weight, sums);
+          if (gated) multiply(args.gate_weight, sums + sums_stride / 2);
+          if (is_last) finish_strip(args, row, rows, panel, panels, sums, sums_stride);
+        }
       }
     }
   }

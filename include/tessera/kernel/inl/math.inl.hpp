@@ -27,13 +27,18 @@ TESSERA_INLINE V16 times_sigmoid(V16 x, float slope) {
   return if_negative(x, x * e, x) / (e + broadcast(1.0f));
 }
 
-TESSERA_INLINE V16 gelu_by_table(V16 x, const float (&table)[6][16]) {
-  const V16 u = min(broadcast(detail::gelu_end), abs(x));
+/// Φ(-u) for 0 <= u <= gelu_end, by one of the tables.
+TESSERA_INLINE V16 gelu_tail(V16 u, const float (&table)[6][16]) {
   const V16 shifted = multiply_add(u, broadcast(1.0f / detail::gelu_interval), broadcast(shift_to_integer));
   const V16 offset = negative_multiply_add(shifted - broadcast(shift_to_integer), broadcast(detail::gelu_interval), u);
   V16 q = look_up(table[5], shifted);
   TESSERA_UNROLL for (int i = 4; i >= 0; --i) q = multiply_add(q, offset, look_up(table[i], shifted));
-  return negative_multiply_add(u, q, max(zero(), x));
+  return q;
+}
+
+TESSERA_INLINE V16 gelu_by_table(V16 x, const float (&table)[6][16]) {
+  const V16 u = min(broadcast(detail::gelu_end), abs(x));
+  return negative_multiply_add(u, gelu_tail(u, table), max(zero(), x));
 }
 
 template <Activation activation>

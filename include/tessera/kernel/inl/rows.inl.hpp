@@ -15,19 +15,39 @@ TESSERA_INLINE float sum_row(int count, Function function) {
   return reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
+/// What a norm does to a row first: x̂ = (x - mean) · inverse_deviation.
+struct RowStatistics {
+  float mean, inverse_deviation;
+};
+
+inline RowStatistics layer_statistics(const float* x, int count, float epsilon) {
+  const float width = static_cast<float>(count);
+  const float mean = sum_row(count, [&](int i, int lanes) { return load_first(x + i, lanes); }) / width;
+  const V16 center = broadcast(mean);
+  const float variance = sum_row(count,
+                                 [&](int i, int lanes) {
+                                   const V16 d = first_or(load_first(x + i, lanes) - center, lanes, zero());
+                                   return d * d;
+                                 }) /
+                         width;
+  return {mean, 1.0f / std::sqrt(variance + epsilon)};
+}
+
+inline RowStatistics rms_statistics(const float* x, int count, float epsilon) {
+  const float square = sum_row(count,
+                               [&](int i, int lanes) {
+                                 const V16 v = load_first(x + i, lanes);
+                                 return v * v;
+                               }) /
+                       static_cast<float>(count);
+  return {0, 1.0f / std::sqrt(square + epsilon)};
+}
+
 inline void layer_norm(const NormArgs& args) {
-  const float width = static_cast<float>(args.width);
   for (int row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
-    const float mean = sum_row(args.width, [&](int i, int lanes) { return load_first(x + i, lanes); }) / width;
-    const V16 center = broadcast(mean);
-    const float variance = sum_row(args.width,
-                                   [&](int i, int lanes) {
-                                     const V16 d = first_or(load_first(x + i, lanes) - center, lanes, zero());
-                                     return d * d;
-                                   }) /
-                           width;
-    const V16 scale = broadcast(1.0f / std::sqrt(variance + args.epsilon));
+    const RowStatistics statistics = layer_statistics(x, args.width, args.epsilon);
+    const V16 center = broadcast(statistics.mean), scale = broadcast(statistics.inverse_deviation);
     fill_row(args.width, args.y + row * args.y_stride, [&](int i, int lanes) {
       return multiply_add((load_first(x + i, lanes) - center) * scale, load_first(args.weight + i, lanes),
                           load_first(args.bias + i, lanes));
@@ -38,13 +58,7 @@ inline void layer_norm(const NormArgs& args) {
 inline void rms_norm(const NormArgs& args) {
   for (int row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
-    const float square = sum_row(args.width,
-                                 [&](int i, int lanes) {
-                                   const V16 v = load_first(x + i, lanes);
-                                   return v * v;
-                                 }) /
-                         static_cast<float>(args.width);
-    const V16 scale = broadcast(1.0f / std::sqrt(square + args.epsilon));
+    const V16 scale = broadcast(rms_statistics(x, args.width, args.epsilon).inverse_deviation);
     fill_row(args.width, args.y + row * args.y_stride,
              [&](int i, int lanes) { return load_first(x + i, lanes) * scale * load_first(args.weight + i, lanes); });
   }

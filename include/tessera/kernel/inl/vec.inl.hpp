@@ -9,6 +9,7 @@ namespace kernel::TESSERA_TARGET {
 inline constexpr int tile_rows = 8;  ///< rows of the largest GEMM tile
 /// Panels that a tile of `rows` rows covers. Even a single row needs several to hide the latency of multiply-adds.
 constexpr int tile_panels(int /*rows*/) { return 3; }
+inline constexpr int block_panels = 6;  ///< panels whose weights stay in the L2 cache, 64 KiB each in f32
 
 struct V16 {
   __m512 all;
@@ -22,6 +23,23 @@ TESSERA_INLINE V16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 TESSERA_INLINE void store(float* p, V16 a) { _mm512_storeu_ps(p, a.all); }
 TESSERA_INLINE V16 load_masked(const float* p, int count) { return {_mm512_maskz_loadu_ps(first_lanes(count), p)}; }
 TESSERA_INLINE void store_masked(float* p, V16 a, int count) { _mm512_mask_storeu_ps(p, first_lanes(count), a.all); }
+TESSERA_INLINE V16 load_quads(const float* p, std::ptrdiff_t stride) {
+  const auto pair = [&](int quad) {
+    const __m256 first = _mm256_castps128_ps256(_mm_loadu_ps(p + quad * stride));
+    return _mm256_insertf128_ps(first, _mm_loadu_ps(p + (quad + 1) * stride), 1);
+  };
+  return {_mm512_insertf32x8(_mm512_castps256_ps512(pair(0)), pair(2), 1)};
+}
+TESSERA_INLINE void transpose_quads(V16 (&rows)[4]) {
+  const __m512 low01 = _mm512_unpacklo_ps(rows[0].all, rows[1].all),
+               low23 = _mm512_unpacklo_ps(rows[2].all, rows[3].all);
+  const __m512 high01 = _mm512_unpackhi_ps(rows[0].all, rows[1].all),
+               high23 = _mm512_unpackhi_ps(rows[2].all, rows[3].all);
+  rows[0].all = _mm512_shuffle_ps(low01, low23, 0x44);
+  rows[1].all = _mm512_shuffle_ps(low01, low23, 0xee);
+  rows[2].all = _mm512_shuffle_ps(high01, high23, 0x44);
+  rows[3].all = _mm512_shuffle_ps(high01, high23, 0xee);
+}
 TESSERA_INLINE V16 load_f16(const void* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
@@ -63,6 +81,7 @@ TESSERA_INLINE V16 look_up(const float* table, V16 shifted) {
 
 inline constexpr int tile_rows = 6;
 constexpr int tile_panels(int rows) { return rows == 1 ? 3 : rows == 2 ? 2 : 1; }
+inline constexpr int block_panels = 4;
 
 struct V16 {
   __m256 low, high;
@@ -91,6 +110,25 @@ TESSERA_INLINE void store_masked(float* p, V16 a, int count) {
   const LaneMask mask = first_lanes(count);
   _mm256_maskstore_ps(p, mask.low, a.low);
   _mm256_maskstore_ps(p + 8, mask.high, a.high);
+}
+TESSERA_INLINE V16 load_quads(const float* p, std::ptrdiff_t stride) {
+  const auto pair = [&](int quad) {
+    const __m256 first = _mm256_castps128_ps256(_mm_loadu_ps(p + quad * stride));
+    return _mm256_insertf128_ps(first, _mm_loadu_ps(p + (quad + 1) * stride), 1);
+  };
+  return {pair(0), pair(2)};
+}
+TESSERA_INLINE void transpose_quads(__m256& a, __m256& b, __m256& c, __m256& d) {
+  const __m256 low_ab = _mm256_unpacklo_ps(a, b), low_cd = _mm256_unpacklo_ps(c, d);
+  const __m256 high_ab = _mm256_unpackhi_ps(a, b), high_cd = _mm256_unpackhi_ps(c, d);
+  a = _mm256_shuffle_ps(low_ab, low_cd, 0x44);
+  b = _mm256_shuffle_ps(low_ab, low_cd, 0xee);
+  c = _mm256_shuffle_ps(high_ab, high_cd, 0x44);
+  d = _mm256_shuffle_ps(high_ab, high_cd, 0xee);
+}
+TESSERA_INLINE void transpose_quads(V16 (&rows)[4]) {
+  transpose_quads(rows[0].low, rows[1].low, rows[2].low, rows[3].low);
+  transpose_quads(rows[0].high, rows[1].high, rows[2].high, rows[3].high);
 }
 TESSERA_INLINE V16 load_f16(const void* p) {
   const __m128i* halves = static_cast<const __m128i*>(p);
@@ -158,6 +196,7 @@ TESSERA_INLINE V16 look_up(const float* table, V16 shifted) {
 
 inline constexpr int tile_rows = 4;
 constexpr int tile_panels(int /*rows*/) { return 1; }
+inline constexpr int block_panels = 4;
 
 typedef float Float4 __attribute__((vector_size(16)));
 typedef std::uint32_t Bits4 __attribute__((vector_size(16)));
@@ -189,6 +228,24 @@ TESSERA_NOINLINE V16 load_masked(const float* p, int count) {
 }
 TESSERA_INLINE void store_masked(float* p, const V16& a, int count) {
   std::memcpy(p, &a, static_cast<std::size_t>(count) * sizeof *p);
+}
+TESSERA_INLINE V16 load_quads(const float* p, std::ptrdiff_t stride) {
+  return make_parts([&](int quad) {
+    Float4 part;
+    std::memcpy(&part, p + quad * stride, sizeof part);
+    return part;
+  });
+}
+TESSERA_INLINE void transpose_quads(V16 (&rows)[4]) {
+  TESSERA_UNROLL for (int quad = 0; quad < 4; ++quad) {
+    TESSERA_UNROLL for (int i = 0; i < 4; ++i) {
+      TESSERA_UNROLL for (int j = 0; j < i; ++j) {
+        const float number = rows[i].part[quad][j];
+        rows[i].part[quad][j] = rows[j].part[quad][i];
+        rows[j].part[quad][i] = number;
+      }
+    }
+  }
 }
 TESSERA_NOINLINE V16 load_f16(const void* p) {
   float lane[16];
@@ -254,6 +311,8 @@ TESSERA_NOINLINE V16 look_up(const float* table, const V16& shifted) {
 // What the names above mean where it is not obvious:
 //   min, max        return b if a or b is NaN, so that max(limit, x) keeps a NaN in x
 //   load_masked     the first `count` lanes (0 … 16), zeros in the others; memory behind them is not touched
+//   load_quads      quad (four lanes) i from p + i · stride
+//   transpose_quads the quads i of four V16 are the rows of a 4 x 4 matrix, which is transposed, for each i
 //   first_or        the first `count` lanes of a, the others of `other`
 //   if_negative     lane by lane, by the sign bit of `condition`
 //   zero_if_less    a, but 0 where x < limit; a NaN in x keeps a

@@ -1,0 +1,61 @@
+#pragma once
+/// Gradients of the weights that train, and nothing for the others.
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <unordered_map>
+
+#include "tessera/core/context.hpp"
+#include "tessera/core/memory.hpp"
+#include "tessera/core/params.hpp"
+#include "tessera/core/tensor.hpp"
+
+namespace tessera {
+
+/// One dense matrix of zeros for each parameter of the given parts of a model, in one block of memory. A weight that
+/// two layers share (a tied head) has one gradient.
+template <class S>
+class Gradients {
+ public:
+  template <class... Parts>
+  explicit Gradients(const Parts&... parts) {
+    std::size_t total = 0;
+    const auto place = [&](const std::string& name, const auto& weight) {
+      if (!weight.view())
+        fail("parameter '", name, "' has no values yet: load or initialise the model before its gradients are made");
+      if (offsets_.emplace(weight.view().id, total).second) total += weight.size();
+    };
+    (for_each_trainable_param(place, parts), ...);
+    memory_ = Buffer(total * sizeof(S));
+    zero();
+  }
+
+  /// The gradient of a weight, [rows, cols]. Throws Error if the weight is none of those that train.
+  Mat<S> operator()(const WeightView& weight) const {
+    const auto found = offsets_.find(weight.id);
+    if (found == offsets_.end())
+      fail("a weight of [", weight.rows, ", ", weight.cols, "] has no gradient: it is not among the parts that train");
+    return dense(values().data() + found->second, weight.rows, weight.cols);
+  }
+
+  /// All gradients, one parameter after the other.
+  std::span<S> values() const { return {reinterpret_cast<S*>(memory_.data()), memory_.size() / sizeof(S)}; }
+  void zero() { std::fill(values().begin(), values().end(), S(0)); }
+
+ private:
+  std::unordered_map<std::uint32_t, std::size_t> offsets_;
+  Buffer memory_;
+};
+
+/// Context of a backward pass: knows where the gradients of weights go.
+template <class OpsT>
+struct TrainingContext : Context<OpsT> {
+  TrainingContext(const OpsT& backend, Arena& workspace, const Gradients<typename OpsT::Scalar>& weight_gradients,
+                  int thread_count = default_threads())
+      : Context<OpsT>(backend, workspace, thread_count), gradients(weight_gradients) {}
+
+  const Gradients<typename OpsT::Scalar>& gradients;
+};
+
+}  // namespace tessera

@@ -1,0 +1,121 @@
+#pragma once
+/// The files of a training run: its state, from which it resumes, and the model folder that comes out.
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tessera/io/load.hpp"
+#include "tessera/train/adamw.hpp"
+
+namespace tessera::hub {
+
+namespace detail {
+
+inline io::TensorView view_of(std::string name, const std::vector<std::int64_t>& shape, std::span<const float> values) {
+  return {std::move(name), DType::f32, shape, std::as_bytes(values)};
+}
+
+}  // namespace detail
+
+/// Values, moments and the number of steps, as one file that is replaced whole. `run` describes the run: another run
+/// must not go on from here. The order of samples and the schedule follow from the number of steps.
+inline void write_training_state(const std::filesystem::path& file, const train::AdamW& optimizer,
+                                 const std::string& run) {
+  std::vector<io::TensorView> tensors;
+  for (const train::Parameter& p : optimizer.parameters()) {
+    tensors.push_back(detail::view_of("value." + p.name, p.shape, p.values));
+    tensors.push_back(detail::view_of("first_moment." + p.name, p.shape, p.first_moment));
+    tensors.push_back(detail::view_of("second_moment." + p.name, p.shape, p.second_moment));
+  }
+  io::write_safetensors(file, tensors, {{"steps", std::to_string(optimizer.steps())}, {"run", run}});
+}
+
+/// Goes on from such a file. Throws Error, and changes nothing, if it is of another run or model.
+inline void read_training_state(const std::filesystem::path& path, train::AdamW& optimizer, const std::string& run) {
+  const io::SafetensorsFile file(path);
+  const auto& metadata = file.metadata();
+  const auto stored = metadata.find("run");
+  if (stored == metadata.end() || !metadata.contains("steps"))
+    fail(path.string(), ": is not the state of a training run");
+  if (stored->second != run) {
+    fail(path.string(), ": belongs to another run and cannot be resumed: it has ", stored->second, ", expected ", run);
+  }
+  std::int64_t steps = 0;
+  const std::string& text = metadata.at("steps");
+  if (std::from_chars(text.data(), text.data() + text.size(), steps).ec != std::errc() || steps < 0) {
+    fail(path.string(), ": steps is '", text, "', expected a number");
+  }
+  std::vector<std::pair<std::span<float>, const io::TensorView*>> copies;
+  const auto match = [&](const std::string& name, const train::Parameter& p, std::span<float> target) {
+    const io::TensorView* tensor = file.find(name);
+    if (tensor == nullptr || tensor->shape != p.shape || tensor->dtype != DType::f32) {
+      fail(path.string(), ": tensor '", name, "' is missing or of another shape or type than the model's");
+    }
+    copies.emplace_back(target, tensor);
+  };
+  for (const train::Parameter& p : optimizer.parameters()) {
+    match("value." + p.name, p, p.values);
+    match("first_moment." + p.name, p, p.first_moment);
+    match("second_moment." + p.name, p, p.second_moment);
+  }
+  for (const auto& [target, tensor] : copies) std::memcpy(target.data(), tensor->data.data(), target.size_bytes());
+  optimizer.resume(steps);
+}
+
+/// What a parameter is called in a model's files.
+inline std::string published_name(const io::NameMap& names, const std::string& param) {
+  const auto name = names.file_name(param);
+  if (!name) fail("parameter '", param, "' has no place in the model's files");
+  return *name;
+}
+
+/// Tensors of the parameters that train, or of their gradients, under their published names.
+inline void write_trained_tensors(const std::filesystem::path& file, const train::AdamW& optimizer,
+                                  const io::NameMap& names, std::span<float> train::Parameter::*what) {
+  std::vector<io::TensorView> tensors;
+  for (const train::Parameter& p : optimizer.parameters())
+    tensors.push_back(detail::view_of(published_name(names, p.name), p.shape, p.*what));
+  io::write_safetensors(file, tensors);
+}
+
+/// Writes a model folder like `source` with the trained parameters' values in the types that the source has: all files
+/// but the weights are copied, the weights become one model.safetensors, last.
+inline void write_trained_model(const std::filesystem::path& folder, const std::filesystem::path& source,
+                                const train::AdamW& optimizer, const io::NameMap& names) {
+  namespace fs = std::filesystem;
+  for (const auto& entry : fs::directory_iterator(source)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights =
+        name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.ends_with(".bin");
+    if (!entry.is_regular_file() || weights) continue;
+    const io::MappedFile file(entry.path());
+    io::AtomicFile copy(folder / name);
+    copy.write(file.bytes());
+    copy.commit();
+  }
+  const io::Checkpoint checkpoint = io::Checkpoint::open(source);
+  std::map<std::string, const train::Parameter*> trained;
+  for (const train::Parameter& p : optimizer.parameters()) trained[published_name(names, p.name)] = &p;
+  std::vector<io::TensorView> tensors;
+  std::vector<std::vector<std::byte>> converted;
+  converted.reserve(trained.size());
+  for (const std::string& name : checkpoint.names()) {
+    tensors.push_back(*checkpoint.find(name));
+    const auto found = trained.find(name);
+    if (found == trained.end()) continue;
+    const std::span<const float> values = found->second->values;
+    std::vector<std::byte>& bytes = converted.emplace_back(values.size() * size_of(tensors.back().dtype));
+    with_format(tensors.back().dtype, [&]<class To>(To) {
+      convert_numbers<f32, To>(reinterpret_cast<const std::byte*>(values.data()), values.size(), bytes.data());
+    });
+    tensors.back().data = bytes;
+  }
+  io::write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+}
+
+}  // namespace tessera::hub

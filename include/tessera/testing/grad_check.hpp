@@ -1,0 +1,187 @@
+#pragma once
+/// Checks the backward pass of a layer of yours against numerical derivatives of its forward pass:
+///
+///     MyLayer layer(64, 32);
+///     auto report = tessera::testing::grad_check(layer, {.in = 64, .rows = 3});
+///     REQUIRE(report.worst < 1e-7);
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tessera/core/gradients.hpp"
+#include "tessera/core/random.hpp"
+#include "tessera/core/weight_store.hpp"
+#include "tessera/layer/concept.hpp"
+#include "tessera/ops/reference_training.hpp"
+
+namespace tessera::testing {
+
+struct GradCheckOptions {
+  int in = 0;                 ///< width of x
+  int rows = 3;               ///< of x
+  int out_rows = 0;           ///< of y; 0: as many as x
+  float weight_scale = 0.4f;  ///< fresh weights are normal with this deviation
+  std::uint64_t seed = 1;
+};
+
+struct GradCheckReport {
+  double worst = 0;   ///< largest |numerical − typed| gradient, divided by the tensor's largest numerical gradient
+  std::string where;  ///< the need and the tensor with that difference
+};
+
+namespace detail {
+
+/// The derivative at nodes[2] of the polynomial through five points. Exact nodes matter: a float weight cannot move by
+/// exactly h. The error is about h⁴ / 30 of the fifth derivative.
+inline double derivative(const std::array<double, 5>& nodes, const std::array<double, 5>& values) {
+  double result = 0;
+  for (std::size_t i = 0; i < 5; ++i) {
+    if (i == 2) continue;
+    double slope = 1 / (nodes[i] - nodes[2]);
+    for (std::size_t j = 0; j < 5; ++j) {
+      if (j != i && j != 2) slope *= (nodes[2] - nodes[j]) / (nodes[i] - nodes[j]);
+    }
+    result += slope * (values[i] - values[2]);  // the polynomials' slopes sum to zero
+  }
+  return result;
+}
+
+/// d loss / d value, where `value` is restored.
+template <class T, class Loss>
+double numerical_gradient(T& value, Loss&& loss) {
+  const T before = value;
+  std::array<double, 5> nodes, values;
+  for (std::size_t i = 0; i < 5; ++i) {
+    value = static_cast<T>(before + (static_cast<double>(i) - 2) / 2048);
+    nodes[i] = static_cast<double>(value);
+    values[i] = loss();
+  }
+  value = before;
+  return derivative(nodes, values);
+}
+
+template <class L>
+class GradCheck {
+  using Ops = ops::ReferenceTraining<double>;
+
+ public:
+  GradCheck(L& layer, const GradCheckOptions& options)
+      : layer_(layer),
+        options_(options),
+        normal_(options.seed),
+        x_(count(options.rows, options.in)),
+        dy_(count(out_rows(), layer.out())) {
+    for (double& value : x_) value = normal_.normal();
+    for (double& value : dy_) value = normal_.normal();
+    for_each_param(
+        [&](const std::string&, auto& weight) {
+          if (weight.dtype() != DType::f32)
+            fail("grad_check: weights must be f32, this one is ", name_of(weight.dtype()));
+          float* values = reinterpret_cast<float*>(store_.allocate(weight.bytes()));
+          for (std::size_t i = 0; i < weight.size(); ++i)
+            values[i] = options.weight_scale * static_cast<float>(normal_.normal());
+          weight.attach(values);
+        },
+        layer);
+    arena_ = plan_workspace(ops_, 1, [&](Context<Ops>& c) { forward_and_backward<Need{true, true}>(c); });
+  }
+
+  template <Need N>
+  void run(GradCheckReport& report) {
+    const std::string need = std::string(N.dx ? " dx" : "") + (N.dw ? " dw" : "");
+    Gradients<double> gradients(layer_);
+    std::vector<double> dx(x_.size());
+    TrainingContext<Ops> c(ops_, arena_, gradients, 1);
+    dx_ = &dx;
+    forward_and_backward<N>(c);
+    if (N.dx) compare(x_.data(), dx.data(), dx.size(), "x," + need, report);
+    if (!N.dw) return;
+    for_each_trainable_param(
+        [&](const std::string& name, const auto& weight) {
+          float* values = const_cast<float*>(static_cast<const float*>(weight.data()));  // allocated above
+          compare(values, gradients(weight).data, weight.size(), name + "," + need, report);
+        },
+        layer_);
+  }
+
+ private:
+  static std::size_t count(int rows, int cols) {
+    return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
+  }
+  int out_rows() const { return options_.out_rows != 0 ? options_.out_rows : options_.rows; }
+
+  template <Need N, class Ctx>
+  void forward_and_backward(Ctx& c) {
+    const Arena::PassScope scope(c.arena);
+    const Mat<double> x = c.arena.template mat<double>(options_.rows, options_.in),
+                      y = c.arena.template mat<double>(out_rows(), layer_.out()),
+                      dx = c.arena.template zeros<double>(options_.rows, options_.in);
+    if (!c.arena.counting()) copy<double>(dense<const double>(x_.data(), x.rows, x.cols), x);
+    typename L::template Saved<N, double> saved;
+    layer_.template forward<N>(c, x, y, saved);
+    if constexpr (requires { c.gradients; }) {
+      layer_.template backward<N>(c, saved, dense<const double>(dy_.data(), y.rows, y.cols), dx);
+      copy<double>(dx, dense(dx_->data(), x.rows, x.cols));
+    } else {
+      const Gradients<double> none(layer_);
+      TrainingContext<Ops> training(ops_, c.arena, none, 1);
+      layer_.template backward<N>(training, saved, dense<const double>(dy_.data(), y.rows, y.cols), dx);
+    }
+  }
+
+  /// Σ dy ⊙ y, whose gradient the typed backward gives.
+  double loss() {
+    const Arena::PassScope scope(arena_);
+    Context<Ops> c(ops_, arena_, 1);
+    const Mat<double> y = arena_.mat<double>(out_rows(), layer_.out());
+    infer(layer_, c, dense<const double>(x_.data(), options_.rows, options_.in), y);
+    double sum = 0;
+    for (int r = 0; r < y.rows; ++r) {
+      for (int k = 0; k < y.cols; ++k) sum += y(r, k) * dy_[static_cast<std::size_t>(r * y.cols + k)];
+    }
+    return sum;
+  }
+
+  template <class T>
+  void compare(T* values, const double* typed, std::size_t size, const std::string& where, GradCheckReport& report) {
+    double largest = 0, difference = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      const double numerical = numerical_gradient(values[i], [&] { return loss(); });
+      largest = std::max(largest, std::abs(numerical));
+      difference = std::max(difference, std::abs(numerical - typed[i]));
+    }
+    // A tensor without influence (a key's bias) has gradients that are zero but for rounding.
+    const double relative = difference / std::max(largest, 1e-3);
+    if (!(relative <= report.worst)) report = {relative, where};
+  }
+
+  L& layer_;
+  GradCheckOptions options_;
+  Ops ops_;
+  WeightStore store_;
+  SplitMix64 normal_;
+  std::vector<double> x_, dy_;
+  std::vector<double>* dx_ = nullptr;
+  Arena arena_;
+};
+
+}  // namespace detail
+
+/// Gives the f32 layer fresh weights and compares its typed backward, run in double through the reference ops, with
+/// central differences in double: for every element of x and of every weight that trains, in every Need.
+template <class L>
+GradCheckReport grad_check(L& layer, const GradCheckOptions& options) {
+  detail::GradCheck<L> check(layer, options);
+  GradCheckReport report;
+  check.template run<Need{.dx = true, .dw = true}>(report);
+  check.template run<Need{.dx = true}>(report);
+  check.template run<Need{.dw = true}>(report);
+  return report;
+}
+
+}  // namespace tessera::testing

@@ -1,0 +1,179 @@
+// Every layer's backward against numerical derivatives in double.
+#include <vector>
+
+#include "tessera/connect/projector.hpp"
+#include "tessera/language/llama.hpp"
+#include "tessera/layer/activation.hpp"
+#include "tessera/layer/frozen.hpp"
+#include "tessera/layer/norm.hpp"
+#include "tessera/layer/recompute.hpp"
+#include "tessera/layer/sequential.hpp"
+#include "tessera/testing/grad_check.hpp"
+#include "tessera/vision/vit.hpp"
+
+#include "catch.hpp"
+
+using namespace tessera;
+using testing::grad_check;
+
+namespace {
+
+// Five points 1/2048 apart leave an error of about 1e-14 of the fifth derivative, and rounding one of 1e-12.
+constexpr double bound = 1e-8;
+
+template <class L>
+void check(L layer, int in, int rows = 3) {
+  const testing::GradCheckReport report = grad_check(layer, {.in = in, .rows = rows});
+  INFO(report.where);
+  CHECK(report.worst < bound);
+}
+
+/// A part with more operands than x as a layer of one.
+template <class Part, class Forward, class Backward>
+struct AsLayer : Part {
+  static constexpr dim in_width = dyn, out_width = dyn;
+  Forward run;
+  Backward run_backward;
+
+  AsLayer(Part part, Forward f, Backward b) : Part(std::move(part)), run(f), run_backward(b) {}
+
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, Mat<S> y, typename Part::template Saved<N, S>& saved) const {
+    const Part& part = *this;
+    run([&](auto&&... args) { part.template forward<N>(c, x, y, args..., saved); }, c, x);
+  }
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const typename Part::template Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    const Part& part = *this;
+    run_backward([&](auto&&... args) { part.template backward<N>(c, saved, dy, dx, args...); }, c);
+  }
+};
+
+Attention<> attention(int heads, int kv_heads, bool causal, bool bias) {
+  return Attention<>({.width = 12,
+                      .heads = heads,
+                      .kv_heads = kv_heads,
+                      .head_dim = 4,
+                      .qkv_bias = bias,
+                      .out_bias = bias,
+                      .causal = causal});
+}
+
+const int ends[] = {3, 4, 7};
+const Sequences sequences{std::span<const int>(ends)};
+const Rotary rotary(4, {});
+
+/// A decoder from rows to rows: the table of embeddings and the head take no part.
+struct Rows : Llama<> {
+  using Llama<>::Llama;
+  int out() const { return width(); }
+  template <class V, class... L>
+  static void params(V&& v, L&... l) {
+    v("layers", l.model.layers...);
+    v("norm", l.model.norm...);
+  }
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, Mat<S> y, Llama<>::Saved<N, S>& saved) const {
+    Llama<>::forward<N>(c, x, sequences, y, saved);
+  }
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    Llama<>::backward<N>(c, saved, dy, dx, sequences);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gradients of primitives are those of numerical differentiation") {
+  check(Linear<>(5, 4, true), 5);
+  check(Linear<5, 4, f32, 0>(5, 4), 5);
+  check(LayerNorm<>(6), 6);
+  check(RMSNorm<>(6), 6);
+  for (const Activation act :
+       {Activation::identity, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::silu})
+    check(ActivatedLinear<>(4, 5, act, true), 4);
+  check(Activate<Gelu>(5), 5);
+  const auto no_residual = [](auto&& call, auto&, auto&) { call(Mat<const double>{}); };
+  const auto no_more = [](auto&& call, auto&) { call(); };
+  check(AsLayer(Mlp<>(4, 7, Activation::quick_gelu), no_residual, no_more), 4);
+  check(AsLayer(GatedMlp<>(4, 7, Activation::silu), no_residual, no_more), 4);
+}
+
+TEST_CASE("gradients of connectors are those of numerical differentiation") {
+  check(LinearProjector<>(5, 4, true), 5);
+  check(MLPProjector<1>(5, 4), 5);
+  check(MLPProjector<3, Silu>(5, 4), 5);
+  check(MLPProjector<dyn>(5, 4, false, DType::f32, 2), 5);
+}
+
+TEST_CASE("Sequential, Frozen and Recompute give the gradients of what they hold") {
+  check(Sequential(Linear<>(5, 6, true), Activate<Gelu>(6), LayerNorm<>(6), Linear<>(6, 4, true)), 5);
+  check(Sequential(Linear<>(5, 6, true), Recompute(Sequential(Linear<>(6, 3, true), Activate<Silu>(3))),
+                   Linear<>(3, 4, true)),
+        5);
+  check(Sequential(Frozen(Linear<>(5, 6, true)), Linear<>(6, 6, true), Frozen(LayerNorm<>(6)), Linear<>(6, 4, true)),
+        5);
+}
+
+TEST_CASE("what is frozen saves nothing and owes nothing") {
+  using L = Linear<6, 6>;
+  using Below = Sequential<Frozen<L>, L, Frozen<L>>;
+  using Saved = Below::Saved<Need{.dw = true}, float>;
+  static_assert(std::is_empty_v<std::tuple_element_t<0, decltype(Saved::layers)>>);
+  static_assert(!std::is_empty_v<std::tuple_element_t<1, decltype(Saved::layers)>>);
+  static_assert(std::is_empty_v<std::tuple_element_t<2, decltype(Saved::layers)>>);
+  static_assert(std::is_empty_v<L::Saved<Need{.dx = true}, float>>);
+  static_assert(trains<Below> && !trains<Frozen<L>> && !trains<Sequential<Frozen<L>>>);
+  int names = 0;
+  Below layers(Frozen<L>(L(6, 6, true)), L(6, 6, true), Frozen<L>(L(6, 6, true)));
+  for_each_trainable_param([&](const std::string& name, const auto&) { names += name.starts_with("1."); }, layers);
+  CHECK(names == 2);
+  std::vector<float> memory(200);
+  for_each_param([&](const std::string&, auto& weight) { weight.attach(memory.data()); }, layers);
+  const Gradients<float> gradients(layers);
+  CHECK(gradients.values().size() == 42);
+  CHECK_THROWS_AS(gradients(std::get<0>(layers.layers).weight), Error);
+}
+
+TEST_CASE("gradients of attention: grouped heads, causal, several sequences, rotary") {
+  const auto plain = [](auto&& call, auto&, auto&) { call(AttentionInputs<double>{}); };
+  const auto plain_backward = [](auto&& call, auto&) { call(Sequences(1, 5)); };
+  check(AsLayer(attention(3, 3, false, true), plain, plain_backward), 12, 5);
+  check(AsLayer(attention(4, 2, true, false), plain, plain_backward), 12, 5);
+  const auto rotated = [](auto&& call, auto& c, auto&) {
+    const RotaryTables<double> rope = rotary.tables(c, 0, 3);
+    call(AttentionInputs<double>{.rope = &rope, .sequences = &sequences});
+  };
+  const auto rotated_backward = [](auto&& call, auto& c) {
+    const RotaryTables<double> unrotate = rotary.tables(c, 0, 3, -1);
+    call(sequences, &unrotate);
+  };
+  check(AsLayer(attention(4, 1, true, true), rotated, rotated_backward), 12, 7);
+}
+
+TEST_CASE("gradients of transformer blocks") {
+  check(
+      AsLayer(
+          ViTBlock<>(ClipVisionConfig{.width = 8, .heads = 2, .inner = 10}),
+          [](auto&& call, auto&, auto&) { call(Sequences(2, 3)); }, [](auto&& call, auto&) { call(Sequences(2, 3)); }),
+      8, 6);
+  LlamaConfig config;
+  config.width = 8, config.inner = 10, config.heads = 2, config.kv_heads = 1, config.norm_eps = 1e-5f;
+  check(AsLayer(
+            LlamaBlock<>(config),
+            [](auto&& call, auto& c, auto&) {
+              const RotaryTables<double> rope = rotary.tables(c, 0, 3);
+              call(AttentionInputs<double>{.rope = &rope, .sequences = &sequences});
+            },
+            [](auto&& call, auto& c) {
+              const RotaryTables<double> unrotate = rotary.tables(c, 0, 3, -1);
+              call(sequences, unrotate);
+            }),
+        8, 7);
+}
+
+TEST_CASE("gradients of a whole decoder") {
+  LlamaConfig config;
+  config.vocab = 11, config.width = 8, config.inner = 10, config.depth = 2, config.heads = 2, config.kv_heads = 1;
+  check(Rows(config), 8, 7);
+}
