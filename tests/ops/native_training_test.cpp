@@ -98,8 +98,9 @@ using ScalarOf = typename std::remove_cvref_t<OpsT>::Scalar;
 
 TEST_CASE("the native gradients of a linear layer are the reference's") {
   for (const DType format : {DType::f32, DType::bf16, DType::f16}) {
-    for (const auto& [rows, in, out] :
+    for (const auto& sizes :
          {std::array{1, 3, 5}, {7, 33, 17}, {70, 40, 131}, {300, 130, 64}, {5, 20, 1100}}) {
+      const int rows = sizes[0], in = sizes[1], out = sizes[2];
       const StoredWeight w(out, in, format, 3);
       INFO(rows << " rows, " << in << " to " << out);
       check(
@@ -118,8 +119,9 @@ TEST_CASE("the native gradients of a linear layer are the reference's") {
 }
 
 TEST_CASE("the native gradients of attention are the reference's") {
-  for (const auto& [queries, heads, kv_heads, d, causal] :
+  for (const auto& sizes :
        {std::array{1, 1, 1, 4, 0}, {5, 4, 2, 8, 1}, {70, 3, 3, 20, 0}, {130, 4, 1, 33, 1}, {36, 5, 5, 32, 1}}) {
+    const int queries = sizes[0], heads = sizes[1], kv_heads = sizes[2], d = sizes[3], causal = sizes[4];
     const AttentionShape shape{heads, kv_heads, d, 1 / std::sqrt(static_cast<float>(d)), causal != 0};
     INFO(queries << " queries, " << heads << " heads of " << d);
     check(
@@ -136,7 +138,8 @@ TEST_CASE("the native gradients of attention are the reference's") {
 }
 
 TEST_CASE("the native gradients of norms are the reference's") {
-  for (const auto& [rows, width] : {std::array{1, 5}, {3, 64}, {130, 100}, {257, 33}}) {
+  for (const auto& sizes : {std::array{1, 5}, {3, 64}, {130, 100}, {257, 33}}) {
+    const int rows = sizes[0], width = sizes[1];
     const StoredWeight gain(1, width, DType::f32, 3);
     INFO(rows << " rows of " << width);
     check(
