@@ -8,7 +8,7 @@
 #include "kernel/kernel_testing.hpp"
 
 using namespace tessera;
-using namespace tessera::kernel_testing;
+using namespace tessera::test;
 
 namespace {
 
@@ -155,8 +155,8 @@ double worst_error(const Gradients& gradients, const Expected& expected) {
 
 bool same_bits(const Gradients& a, const Gradients& b) {
   for (std::size_t head = 0; head < a.dq.size(); ++head)
-    if (!kernel_testing::same_bits(a.dq[head].numbers, b.dq[head].numbers)) return false;
-  return kernel_testing::same_bits(a.dk.numbers, b.dk.numbers) && kernel_testing::same_bits(a.dv.numbers, b.dv.numbers);
+    if (!test::same_bits(a.dq[head].numbers, b.dq[head].numbers)) return false;
+  return test::same_bits(a.dk.numbers, b.dk.numbers) && test::same_bits(a.dv.numbers, b.dv.numbers);
 }
 
 }  // namespace

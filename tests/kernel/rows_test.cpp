@@ -6,7 +6,7 @@
 #include "kernel/kernel_testing.hpp"
 
 using namespace tessera;
-using namespace tessera::kernel_testing;
+using namespace tessera::test;
 
 namespace {
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <numeric>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -58,13 +57,14 @@ class LlavaTrainer {
         gradients_(make_gradients()),
         optimizer_(train::trained_parameters<StageT>(model_, gradients_, connector_rate()), recipe.optimizer),
         step_(model_, ops_, gradients_, {}, threads),
-        features_(feature_salt(), memory_for_features, paths_.feature_cache) {
+        features_(paths_.feature_cache.empty() ? 0 : feature_salt(), memory_for_features, paths_.feature_cache) {
     steps_ = steps != 0
                  ? steps
                  : static_cast<std::int64_t>(std::ceil(recipe.epochs * static_cast<double>(order_.steps_per_epoch())));
     schedule_ = {recipe.decay, recipe.learning_rate, schedule_steps != 0 ? schedule_steps : steps_,
                  recipe.warmup_ratio};
     train::validate(schedule_);
+    description_ = describe_run();
   }
 
   /// Steps of the whole run, and steps done.
@@ -76,12 +76,12 @@ class LlavaTrainer {
 
   void save() const {
     std::filesystem::create_directories(paths_.out);
-    write_training_state(state_file(), optimizer_, run_description());
+    write_training_state(state_file(), optimizer_, description_);
   }
   /// Goes on from the last save(), if there is one.
   void resume() {
     io::remove_abandoned_files(paths_.out);
-    if (std::filesystem::exists(state_file())) read_training_state(state_file(), optimizer_, run_description());
+    if (std::filesystem::exists(state_file())) read_training_state(state_file(), optimizer_, description_);
   }
   /// Writes the model folder.
   void write_model() const { write_trained_model(paths_.out, paths_.model, optimizer_, names_); }
@@ -158,6 +158,7 @@ class LlavaTrainer {
     return recipe_.connector_learning_rate ? *recipe_.connector_learning_rate / recipe_.learning_rate : 1;
   }
 
+  /// Tells towers and image processing apart in a folder that other runs use too.
   std::uint64_t feature_salt() const {
     ContentHash hash;
     hash.add_value(weights_hash(model_.vision));
@@ -169,8 +170,8 @@ class LlavaTrainer {
 
   std::filesystem::path state_file() const { return paths_.out / "training_state.safetensors"; }
 
-  /// All that makes another run of it.
-  std::string run_description() const {
+  /// All that makes another run of it. Reads the data file.
+  std::string describe_run() const {
     const LlavaRecipe& r = recipe_;
     ContentHash data;
     data.add(io::MappedFile(paths_.data).bytes());
@@ -308,6 +309,7 @@ class LlavaTrainer {
   FeatureCache features_;
   train::Schedule schedule_;
   std::int64_t steps_ = 0;
+  std::string description_;               // what a state file must say to belong to this run
   std::vector<int> ids_, labels_, ends_;  // of the batch at hand
   std::vector<float> rows_;
 };

@@ -135,8 +135,6 @@ class NativeTraining : public Native {
     });
   }
 
-  const TrainingKernelTable& training() const { return *training_; }
-
  private:
   static constexpr int block_panels = 6;        ///< packed at a time
   static constexpr int transposed_rows = 1024;  ///< outputs whose gradient is transposed at a time
