@@ -64,21 +64,23 @@ const Sequences sequences{std::span<const int>(ends)};
 const Rotary rotary(4, {});
 
 /// A decoder from rows to rows: the table of embeddings and the head take no part.
-struct Rows : Llama<> {
-  using Llama<>::Llama;
-  int out() const { return width(); }
+template <class Block = LlamaBlock<>>
+struct Rows : Llama<LlamaConfig, any_format, Block> {
+  using Decoder = Llama<LlamaConfig, any_format, Block>;
+  using Decoder::Decoder;
+  int out() const { return this->width(); }
   template <class V, class... L>
   static void params(V&& v, L&... l) {
     v("layers", l.model.layers...);
     v("norm", l.model.norm...);
   }
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, Llama<>::Saved<N, S>& saved) const {
-    Llama<>::forward<N>(c, x, sequences, y, saved);
+  void forward(Ctx& c, Input<S> x, Mat<S> y, typename Decoder::template Saved<N, S>& saved) const {
+    Decoder::template forward<N>(c, x, sequences, y, saved);
   }
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
-    Llama<>::backward<N>(c, saved, dy, dx, sequences);
+  void backward(Ctx& c, const typename Decoder::template Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    Decoder::template backward<N>(c, saved, dy, dx, sequences);
   }
 };
 
@@ -137,7 +139,7 @@ TEST_CASE("what is frozen saves nothing and owes nothing") {
 
 TEST_CASE("gradients of attention: grouped heads, causal, several sequences, rotary") {
   const auto plain = [](auto&& call, auto&, auto&) { call(AttentionInputs<double>{}); };
-  const auto plain_backward = [](auto&& call, auto&) { call(Sequences(1, 5)); };
+  const auto plain_backward = [](auto&& call, auto&) { call(AttentionInputs<double>{}); };
   check(AsLayer(attention(3, 3, false, true), plain, plain_backward), 12, 5);
   check(AsLayer(attention(4, 2, true, false), plain, plain_backward), 12, 5);
   const auto rotated = [](auto&& call, auto& c, auto&) {
@@ -146,34 +148,27 @@ TEST_CASE("gradients of attention: grouped heads, causal, several sequences, rot
   };
   const auto rotated_backward = [](auto&& call, auto& c) {
     const RotaryTables<double> unrotate = rotary.tables(c, 0, 3, -1);
-    call(sequences, &unrotate);
+    call(AttentionInputs<double>{.unrotate = &unrotate, .sequences = &sequences});
   };
   check(AsLayer(attention(4, 1, true, true), rotated, rotated_backward), 12, 7);
 }
 
 TEST_CASE("gradients of transformer blocks") {
-  check(
-      AsLayer(
-          ViTBlock<>(ClipVisionConfig{.width = 8, .heads = 2, .inner = 10}),
-          [](auto&& call, auto&, auto&) { call(Sequences(2, 3)); }, [](auto&& call, auto&) { call(Sequences(2, 3)); }),
-      8, 6);
-  LlamaConfig config;
-  config.width = 8, config.inner = 10, config.heads = 2, config.kv_heads = 1, config.norm_eps = 1e-5f;
-  check(AsLayer(
-            LlamaBlock<>(config),
-            [](auto&& call, auto& c, auto&) {
-              const RotaryTables<double> rope = rotary.tables(c, 0, 3);
-              call(AttentionInputs<double>{.rope = &rope, .sequences = &sequences});
-            },
-            [](auto&& call, auto& c) {
-              const RotaryTables<double> unrotate = rotary.tables(c, 0, 3, -1);
-              call(sequences, unrotate);
-            }),
-        8, 7);
+  const auto with_inputs = [](auto&& call, auto& c, auto&&...) {
+    const RotaryTables<double> rope = rotary.tables(c, 0, 3), unrotate = rotary.tables(c, 0, 3, -1);
+    call(AttentionInputs<double>{.rope = &rope, .unrotate = &unrotate, .sequences = &sequences});
+  };
+  const ClipVisionConfig vision{.width = 8, .heads = 2, .inner = 10};
+  check(AsLayer(ViTBlock<>(vision), with_inputs, with_inputs), 8, 7);
+  LlamaConfig language;
+  language.width = 8, language.inner = 10, language.heads = 2, language.kv_heads = 1, language.norm_eps = 1e-5f;
+  check(AsLayer(LlamaBlock<>(language), with_inputs, with_inputs), 8, 7);
+  check(AsLayer(Recompute(LlamaBlock<>(language)), with_inputs, with_inputs), 8, 7);
 }
 
 TEST_CASE("gradients of a whole decoder") {
   LlamaConfig config;
   config.vocab = 11, config.width = 8, config.inner = 10, config.depth = 2, config.heads = 2, config.kv_heads = 1;
-  check(Rows(config), 8, 7);
+  check(Rows<>(config), 8, 7);
+  check(Rows<Recompute<LlamaBlock<>>>(config), 8, 7);
 }

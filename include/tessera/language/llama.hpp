@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tessera/language/kv_cache.hpp"
-#include "tessera/layer/attention.hpp"
+#include "tessera/layer/blocks.hpp"
 #include "tessera/layer/embedding.hpp"
 #include "tessera/layer/mlp.hpp"
 #include "tessera/layer/norm.hpp"
@@ -65,88 +65,45 @@ constexpr int head_dim_of(const C& cfg) {
   return cfg.head_dim != 0 ? cfg.head_dim : cfg.width / cfg.heads;
 }
 
+template <class Config, class Format>
+using LlamaParts = PreNormBlock<RMSNorm<ext<&Config::width>>, Attention<ext<&Config::width>, dyn, dyn, Format>,
+                                GatedMlp<ext<&Config::width>, ext<&Config::inner>, Format>>;
+
 }  // namespace detail
 
-/// x + attention(norm(x)), then x + mlp(norm(x)), with RMSNorm, rotary positions, grouped heads and a gated MLP.
+/// A pre-norm block with RMSNorm, rotary positions, grouped heads and a gated MLP.
 template <class Config = LlamaConfig, class Format = any_format>
-struct LlamaBlock {
-  static constexpr dim width = ext<&Config::width>;
-  static constexpr dim in_width = width, out_width = width;
-  using Norm = RMSNorm<width>;
-  using SelfAttention = Attention<width, dyn, dyn, Format>;
-  using FeedForward = GatedMlp<width, ext<&Config::inner>, Format>;
-
-  Norm input_layernorm;
-  SelfAttention self_attn;
-  Norm post_attention_layernorm;
-  FeedForward mlp;
+struct LlamaBlock : detail::LlamaParts<Config, Format> {
+  using Parts = detail::LlamaParts<Config, Format>;
 
   explicit LlamaBlock(const Config& cfg, DType dtype = DType::f32)
-      : input_layernorm(cfg.width, cfg.norm_eps),
-        self_attn({.width = cfg.width,
-                   .heads = cfg.heads,
-                   .kv_heads = detail::kv_heads_of(cfg),
-                   .head_dim = detail::head_dim_of(cfg),
-                   .qkv_bias = cfg.attention_bias,
-                   .out_bias = cfg.attention_bias,
-                   .causal = true,
-                   .out_name = "o_proj"},
-                  dtype),
-        post_attention_layernorm(cfg.width, cfg.norm_eps),
-        mlp(cfg.width, cfg.inner, cfg.act, cfg.mlp_bias, dtype) {}
-  int out() const { return mlp.out(); }
+      : Parts(typename Parts::Norm(cfg.width, cfg.norm_eps),
+              typename Parts::SelfAttention({.width = cfg.width,
+                                             .heads = cfg.heads,
+                                             .kv_heads = detail::kv_heads_of(cfg),
+                                             .head_dim = detail::head_dim_of(cfg),
+                                             .qkv_bias = cfg.attention_bias,
+                                             .out_bias = cfg.attention_bias,
+                                             .causal = true,
+                                             .out_name = "o_proj"},
+                                            dtype),
+              typename Parts::FeedForward(cfg.width, cfg.inner, cfg.act, cfg.mlp_bias, dtype)) {}
 
   template <class V, class... L>
   static void params(V&& v, L&... l) {
     v("self_attn", l.self_attn...);
     v("mlp", l.mlp...);
-    v("input_layernorm", l.input_layernorm...);
-    v("post_attention_layernorm", l.post_attention_layernorm...);
-  }
-
-  template <Need N, class S>
-  struct Saved {
-    typename Norm::template Saved<N, S> norm1;
-    typename SelfAttention::template Saved<N.inner(), S> attention;
-    typename Norm::template Saved<N.inner(), S> norm2;
-    typename FeedForward::template Saved<N.inner(), S> mlp;
-  };
-
-  /// `args` as in Attention::forward; its residual is set here.
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> args, Saved<N, S>& saved) const {
-    const Arena::Scope scope(c.arena);
-    const Mat<S> middle = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.any())),
-                 normed = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.dw)),
-                 again = N.dw ? c.arena.template mat<S>(x.rows, x.cols, Lifetime::backward) : normed;
-    args.residual = x;
-    input_layernorm.template forward<N>(c, x, normed, saved.norm1);
-    self_attn.template forward<N.inner()>(c, normed, middle, args, saved.attention);
-    post_attention_layernorm.template forward<N.inner()>(c, middle, again, saved.norm2);
-    mlp.template forward<N.inner()>(c, again, y, middle, saved.mlp);
-  }
-
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& sequences,
-                const RotaryTables<S>& unrotate) const {
-    const Arena::Scope scope(c.arena);
-    const Mat<S> middle = c.arena.template zeros<S>(dy.rows, dy.cols),
-                 again = c.arena.template zeros<S>(dy.rows, dy.cols),
-                 normed = c.arena.template zeros<S>(dy.rows, dy.cols);
-    mlp.template backward<N.inner()>(c, saved.mlp, dy, again);
-    c.ops.add(c, dy, middle);
-    post_attention_layernorm.template backward<N.inner()>(c, saved.norm2, again, middle);
-    self_attn.template backward<N.inner()>(c, saved.attention, middle, normed, sequences, &unrotate);
-    if constexpr (N.dx) c.ops.add(c, middle, dx);
-    input_layernorm.template backward<N>(c, saved.norm1, normed, dx);
+    v("input_layernorm", l.norm1...);
+    v("post_attention_layernorm", l.norm2...);
   }
 };
 
 /// A LLaMA causal language model. Published names: `model.embed_tokens`, `model.layers.i`, `model.norm`, `lm_head`.
-template <class Config = LlamaConfig, class Format = any_format>
+/// `Block` may be `Recompute<LlamaBlock<…>>`, which makes training slower and its memory smaller.
+template <class Config = LlamaConfig, class Format = any_format, class BlockT = LlamaBlock<Config, Format>>
 struct Llama {
   static constexpr dim in_width = ext<&Config::width>, out_width = ext<&Config::vocab>;
-  using Block = LlamaBlock<Config, Format>;
+  using Block = BlockT;
   using Head = Linear<in_width, out_width, Format, 0>;
 
   struct Decoder {
@@ -242,15 +199,12 @@ struct Llama {
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& sequences) const {
     const Arena::Scope scope(c.arena);
-    const RotaryTables<S> unrotate = rotary.tables(c, 0, sequences.longest(), -1);
-    Mat<S> state = c.arena.template zeros<S>(dy.rows, dy.cols), before = c.arena.template zeros<S>(dy.rows, dy.cols);
+    const RotaryTables<S> rope = rotary.tables(c, 0, sequences.longest()),
+                          unrotate = rotary.tables(c, 0, sequences.longest(), -1);
+    const Mat<S> state = c.arena.template zeros<S>(dy.rows, dy.cols);
     model.norm.template backward<N.inner()>(c, saved.norm, dy, state);
-    for (std::size_t i = model.layers.size(); i > 0; --i) {
-      model.layers[i - 1].template backward<N.inner()>(c, saved.blocks[i - 1], state, before, sequences, unrotate);
-      std::swap(state, before);
-      if (!c.arena.counting()) fill(before, S(0));
-    }
-    c.ops.add(c, state, dx);
+    const AttentionInputs<S> inputs{.rope = &rope, .unrotate = &unrotate, .sequences = &sequences};
+    c.ops.add(c, backward_blocks<N.inner()>(c, model.layers, saved.blocks, state, inputs, [](auto&&...) {}), dx);
   }
 
   /// logits: [rows of hidden, vocab].
@@ -265,18 +219,15 @@ struct Llama {
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void run(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> inputs, const std::type_identity_t<KvCache<S>>* cache,
            Saved<N, S>& saved) const {
-    const auto state_mat = [&] { return c.arena.template mat<S>(x.rows, x.cols, kept_if(N.any())); };
-    Mat<S> state = state_mat(), next = state_mat();
     KeyValues<S> kv;
     if (cache != nullptr) inputs.kv = &kv;
-    saved.blocks.resize(model.layers.size());
-    for (std::size_t i = 0; i < model.layers.size(); ++i) {
-      if (N.any() && i > 1) next = state_mat();  // backward reads every state
-      if (cache != nullptr) kv = cache->block(static_cast<int>(i));
-      model.layers[i].template forward<N.inner()>(c, i == 0 ? x : Input<S>(state), next, inputs, saved.blocks[i]);
-      std::swap(state, next);
-    }
-    model.norm.template forward<N.inner()>(c, state, y, saved.norm);
+    const auto inputs_of = [&](std::size_t block) {
+      if (cache != nullptr) kv = cache->block(static_cast<int>(block));
+      return inputs;
+    };
+    const Mat<const S> last =
+        forward_blocks<N.inner()>(c, model.layers, x, inputs_of, saved.blocks, [](auto&&...) {});
+    model.norm.template forward<N.inner()>(c, last, y, saved.norm);
   }
 
   static const Config& checked(const Config& cfg) {

@@ -2,7 +2,6 @@
 /// Multi-head self-attention with four projections.
 
 #include <cmath>
-#include <type_traits>
 
 #include "tessera/core/sequences.hpp"
 #include "tessera/layer/linear.hpp"
@@ -33,6 +32,7 @@ struct AttentionInputs {
   Mat<const S> residual{};                ///< added to y; a null view for none
   const RotaryTables<S>* rope = nullptr;  ///< rotates queries and keys; null for none. Row r is for the r-th of x's
                                           ///< rows within their sequence
+  const RotaryTables<S>* unrotate = nullptr;  ///< undoes it, for the backward pass
   const KeyValues<S>* kv = nullptr;      ///< null: attend within x alone. Else the new keys and values go to its last
                                          ///< rows, and all of its rows are attended to; x is one sequence then
   const Sequences* sequences = nullptr;  ///< of which x's rows consist; null: one
@@ -79,11 +79,11 @@ struct Attention {
   };
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, AttentionInputs<S> args, Saved<N, S>& saved) const {
+  void forward(Ctx& c, Input<S> x, Mat<S> y, const AttentionInputs<S>& inputs, Saved<N, S>& saved) const {
     const Arena::Scope scope(c.arena);
     const Mat<S> q = c.arena.template mat<S>(x.rows, q_proj.out(), kept_if(N.any()));
-    const KeyValues<S> all = args.kv != nullptr
-                                 ? *args.kv
+    const KeyValues<S> all = inputs.kv != nullptr
+                                 ? *inputs.kv
                                  : KeyValues<S>{c.arena.template mat<S>(x.rows, k_proj.out(), kept_if(N.any())),
                                                 c.arena.template mat<S>(x.rows, v_proj.out(), kept_if(N.any()))};
     const int past = all.keys.rows - x.rows;
@@ -92,36 +92,36 @@ struct Attention {
     k_proj.template forward<N>(c, x, k, saved.x);
     v_proj.template forward<N>(c, x, v, saved.x);
     const Mat<S> heads = c.arena.template mat<S>(x.rows, q_proj.out(), kept_if(N.dw));
-    const Sequences sequences = args.sequences != nullptr ? *args.sequences : Sequences(1, x.rows);
+    const Sequences sequences = sequences_of(inputs, x.rows);
     for (int i = 0; i < sequences.count(); ++i) {
       const int begin = sequences.begin(i), rows = sequences.length(i);
       const Mat<S> qs = q.rows_at(begin, rows);
-      if (args.rope != nullptr) rotate(c, qs, k.rows_at(begin, rows), *args.rope);
+      if (inputs.rope != nullptr) rotate(c, qs, k.rows_at(begin, rows), *inputs.rope);
       c.ops.attention(c, qs, all.keys.rows_at(begin, past + rows), all.values.rows_at(begin, past + rows), shape,
                       heads.rows_at(begin, rows));
     }
-    out_proj.template forward<N.inner()>(c, heads, y, Epilogue<S>{.residual = args.residual}, saved.out);
+    out_proj.template forward<N.inner()>(c, heads, y, Epilogue<S>{.residual = inputs.residual}, saved.out);
     if constexpr (N.any()) saved.q = q, saved.k = k, saved.v = v;
   }
 
-  /// `sequences` as in forward; `unrotate` undoes its rotation (null for none). Not for a layer that ran with a cache.
-  /// The gradient of the residual is dy itself: its owner adds it.
+  /// `inputs` as in forward. Not for a layer that ran with a cache. The gradient of the residual is dy itself: its owner
+  /// adds it.
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& sequences,
-                const std::type_identity_t<RotaryTables<S>>* unrotate = nullptr) const {
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const AttentionInputs<S>& inputs) const {
     const Arena::Scope scope(c.arena);
     const Mat<S> heads = c.arena.template zeros<S>(dy.rows, q_proj.out()),
                  dq = c.arena.template zeros<S>(dy.rows, q_proj.out()),
                  dk = c.arena.template zeros<S>(dy.rows, k_proj.out()),
                  dv = c.arena.template zeros<S>(dy.rows, v_proj.out());
     out_proj.template backward<N.inner()>(c, saved.out, dy, heads);
+    const Sequences sequences = sequences_of(inputs, dy.rows);
     for (int i = 0; i < sequences.count(); ++i) {
       const int begin = sequences.begin(i), rows = sequences.length(i);
       const Mat<S> dqs = dq.rows_at(begin, rows), dks = dk.rows_at(begin, rows);
       c.ops.attention_backward(c, saved.q.rows_at(begin, rows), saved.k.rows_at(begin, rows),
                                saved.v.rows_at(begin, rows), shape, heads.rows_at(begin, rows), dqs, dks,
                                dv.rows_at(begin, rows));
-      if (unrotate != nullptr) rotate(c, dqs, dks, *unrotate);
+      if (inputs.unrotate != nullptr) rotate(c, dqs, dks, *inputs.unrotate);
     }
     q_proj.template backward<N>(c, saved.x, dq, dx);
     k_proj.template backward<N>(c, saved.x, dk, dx);
@@ -129,6 +129,10 @@ struct Attention {
   }
 
  private:
+  template <class S>
+  static Sequences sequences_of(const AttentionInputs<S>& inputs, int rows) {
+    return inputs.sequences != nullptr ? *inputs.sequences : Sequences(1, rows);
+  }
   template <class Ctx, class S>
   void rotate(Ctx& c, Mat<S> q, Mat<S> k, const RotaryTables<S>& tables) const {
     const Mat<const S> cos = tables.cos.rows_at(0, q.rows), sin = tables.sin.rows_at(0, q.rows);

@@ -23,13 +23,19 @@ struct Recompute : L {
     infer(static_cast<const L&>(*this), c, x, y);
     if constexpr (N.any()) saved.x = x;
   }
+  /// For a layer that takes more than x, in its backward as well: a transformer block.
+  template <Need N, class Ctx, class Inputs, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, Mat<S> y, const Inputs& inputs, Saved<N, S>& saved) const {
+    infer(static_cast<const L&>(*this), c, x, y, inputs);
+    if constexpr (N.any()) saved.x = x;
+  }
 
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+  template <Need N, class Ctx, class S = typename Ctx::Scalar, class... Inputs>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Inputs&... inputs) const {
     const Arena::PassScope scope(c.arena);
     typename L::template Saved<N, S> again;
-    L::template forward<N>(c, saved.x, c.arena.template mat<S>(dy.rows, dy.cols), again);
-    L::template backward<N>(c, again, dy, dx);
+    L::template forward<N>(c, saved.x, c.arena.template mat<S>(dy.rows, dy.cols), inputs..., again);
+    L::template backward<N>(c, again, dy, dx, inputs...);
   }
 };
 

@@ -37,16 +37,9 @@ struct ClipText {
       v("position_embedding", l.position_embedding...);
     }
   };
-  struct Encoder {
-    std::vector<Block> layers;
-    template <class V, class... L>
-    static void params(V&& v, L&... l) {
-      v("layers", l.layers...);
-    }
-  };
 
   Embeddings embeddings;
-  Encoder encoder;
+  BlockList<Block> encoder;
   LayerNorm<width> final_layer_norm;
 
   explicit ClipText(const Config& cfg, DType dtype = DType::f32)
@@ -75,18 +68,14 @@ struct ClipText {
   void forward(Ctx& c, std::span<const int> ids, const Sequences& texts, Mat<S> y, Saved<N, S>& saved) const {
     const Arena::Scope scope(c.arena);
     const auto state_mat = [&](int rows) { return c.arena.template mat<S>(rows, out(), kept_if(N.any())); };
-    Mat<S> x = state_mat(texts.rows()), next = state_mat(texts.rows());
-    embed(c, ids, texts, x);
-    saved.blocks.resize(encoder.layers.size());
-    for (std::size_t i = 0; i < encoder.layers.size(); ++i) {
-      if (N.any() && i > 0) next = state_mat(texts.rows());  // backward reads every state
-      encoder.layers[i].template forward<N.inner()>(c, x, next, texts, saved.blocks[i]);
-      std::swap(x, next);
-    }
-    const Mat<S> last = state_mat(texts.count());
+    const Mat<S> first = state_mat(texts.rows()), pooled = state_mat(texts.count());
+    embed(c, ids, texts, first);
+    const Mat<const S> last = forward_blocks<N.inner()>(
+        c, encoder.layers, first, [&](std::size_t) { return AttentionInputs<S>{.sequences = &texts}; }, saved.blocks,
+        [](auto&&...) {});
     if (!c.arena.counting())
-      each_last(texts, [&](int text, int row) { copy<S>(x.rows_at(row, 1), last.rows_at(text, 1)); });
-    final_layer_norm.template forward<N.inner()>(c, last, y, saved.norm);
+      each_last(texts, [&](int text, int row) { copy<S>(last.rows_at(row, 1), pooled.rows_at(text, 1)); });
+    final_layer_norm.template forward<N.inner()>(c, pooled, y, saved.norm);
   }
 
   /// The gradients of the weights.
@@ -95,22 +84,18 @@ struct ClipText {
     static_assert(!N.dx, "ClipText: ids have no gradient");
     const Arena::Scope scope(c.arena);
     const auto zero_mat = [&](int rows) { return c.arena.template zeros<S>(rows, out()); };
-    Mat<S> state = zero_mat(texts.rows()), before = zero_mat(texts.rows());
-    const Mat<S> last = zero_mat(texts.count());
-    final_layer_norm.template backward<N.inner()>(c, saved.norm, dy, last);
+    const Mat<S> last = zero_mat(texts.rows()), pooled = zero_mat(texts.count());
+    final_layer_norm.template backward<N.inner()>(c, saved.norm, dy, pooled);
     if (!c.arena.counting())
-      each_last(texts, [&](int text, int row) { copy<S>(last.rows_at(text, 1), state.rows_at(row, 1)); });
-    for (std::size_t i = encoder.layers.size(); i > 0; --i) {
-      encoder.layers[i - 1].template backward<N.inner()>(c, saved.blocks[i - 1], state, before, texts);
-      std::swap(state, before);
-      if (!c.arena.counting()) fill(before, S(0));
-    }
+      each_last(texts, [&](int text, int row) { copy<S>(pooled.rows_at(text, 1), last.rows_at(row, 1)); });
+    const Mat<S> first = backward_blocks<N.inner()>(c, encoder.layers, saved.blocks, last, {.sequences = &texts},
+                                                    [](auto&&...) {});
     if constexpr (N.dw) {
-      embeddings.token_embedding.backward(c, ids, state);
+      embeddings.token_embedding.backward(c, ids, first);
       const Mat<S> positions = c.gradients(embeddings.position_embedding.weight);
       if (c.arena.counting()) return;
       for (int i = 0; i < texts.count(); ++i)
-        accumulate<S>(state.rows_at(texts.begin(i), texts.length(i)), positions.rows_at(0, texts.length(i)));
+        accumulate<S>(first.rows_at(texts.begin(i), texts.length(i)), positions.rows_at(0, texts.length(i)));
     }
   }
 

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "tessera/layer/attention.hpp"
+#include "tessera/layer/blocks.hpp"
+#include "tessera/layer/embedding.hpp"
 #include "tessera/layer/mlp.hpp"
 #include "tessera/layer/norm.hpp"
 #include "tessera/layer/patch_embed.hpp"
@@ -46,76 +47,39 @@ struct FeatureSelection {
   bool class_token = false;
 };
 
-/// x + attention(norm(x)), then x + mlp(norm(x)): a pre-norm transformer block.
-template <class Config = ClipVisionConfig, class Format = any_format>
-struct ViTBlock {
-  static constexpr dim width = ext<&Config::width>, inner = ext<&Config::inner>;
-  static constexpr dim in_width = width, out_width = width;
-  using Norm = LayerNorm<width>;
-  using SelfAttention = Attention<width, width, width, Format>;
-  using FeedForward = Mlp<width, inner, Format>;
+namespace detail {
 
-  Norm layer_norm1;
-  SelfAttention self_attn;
-  Norm layer_norm2;
-  FeedForward mlp;
+template <class Config, class Format>
+using ViTParts = PreNormBlock<LayerNorm<ext<&Config::width>>,
+                              Attention<ext<&Config::width>, ext<&Config::width>, ext<&Config::width>, Format>,
+                              Mlp<ext<&Config::width>, ext<&Config::inner>, Format>>;
+
+}  // namespace detail
+
+/// A pre-norm block with LayerNorm and a plain MLP.
+template <class Config = ClipVisionConfig, class Format = any_format>
+struct ViTBlock : detail::ViTParts<Config, Format> {
+  using Parts = detail::ViTParts<Config, Format>;
 
   explicit ViTBlock(const Config& cfg, DType dtype = DType::f32, bool causal = false)
-      : layer_norm1(cfg.width, cfg.norm_eps),
-        self_attn({.width = cfg.width,
-                   .heads = cfg.heads,
-                   .kv_heads = cfg.heads,
-                   .head_dim = cfg.width / cfg.heads,
-                   .qkv_bias = true,
-                   .out_bias = true,
-                   .causal = causal,
-                   .out_name = "out_proj"},
-                  dtype),
-        layer_norm2(cfg.width, cfg.norm_eps),
-        mlp(cfg.width, cfg.inner, cfg.act, dtype) {}
-  int out() const { return mlp.out(); }
+      : Parts(typename Parts::Norm(cfg.width, cfg.norm_eps),
+              typename Parts::SelfAttention({.width = cfg.width,
+                                             .heads = cfg.heads,
+                                             .kv_heads = cfg.heads,
+                                             .head_dim = cfg.width / cfg.heads,
+                                             .qkv_bias = true,
+                                             .out_bias = true,
+                                             .causal = causal,
+                                             .out_name = "out_proj"},
+                                            dtype),
+              typename Parts::FeedForward(cfg.width, cfg.inner, cfg.act, dtype)) {}
 
   template <class V, class... L>
   static void params(V&& v, L&... l) {
-    v("layer_norm1", l.layer_norm1...);
+    v("layer_norm1", l.norm1...);
     v("self_attn", l.self_attn...);
-    v("layer_norm2", l.layer_norm2...);
+    v("layer_norm2", l.norm2...);
     v("mlp", l.mlp...);
-  }
-
-  template <Need N, class S>
-  struct Saved {
-    typename Norm::template Saved<N, S> norm1;
-    typename SelfAttention::template Saved<N.inner(), S> attention;
-    typename Norm::template Saved<N.inner(), S> norm2;
-    typename FeedForward::template Saved<N.inner(), S> mlp;
-  };
-
-  /// x: the rows of one image, or of several of equal size.
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void forward(Ctx& c, Input<S> x, Mat<S> y, const Sequences& images, Saved<N, S>& saved) const {
-    const Arena::Scope scope(c.arena);
-    const Mat<S> middle = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.any())),
-                 normed = c.arena.template mat<S>(x.rows, x.cols, kept_if(N.dw)),
-                 again = N.dw ? c.arena.template mat<S>(x.rows, x.cols, Lifetime::backward) : normed;
-    layer_norm1.template forward<N>(c, x, normed, saved.norm1);
-    self_attn.template forward<N.inner()>(c, normed, middle, {.residual = x, .sequences = &images}, saved.attention);
-    layer_norm2.template forward<N.inner()>(c, middle, again, saved.norm2);
-    mlp.template forward<N.inner()>(c, again, y, middle, saved.mlp);
-  }
-
-  template <Need N, class Ctx, class S = typename Ctx::Scalar>
-  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const Sequences& images) const {
-    const Arena::Scope scope(c.arena);
-    const Mat<S> middle = c.arena.template zeros<S>(dy.rows, dy.cols),
-                 again = c.arena.template zeros<S>(dy.rows, dy.cols),
-                 normed = c.arena.template zeros<S>(dy.rows, dy.cols);
-    mlp.template backward<N.inner()>(c, saved.mlp, dy, again);
-    c.ops.add(c, dy, middle);
-    layer_norm2.template backward<N.inner()>(c, saved.norm2, again, middle);
-    self_attn.template backward<N.inner()>(c, saved.attention, middle, normed, images);
-    if constexpr (N.dx) c.ops.add(c, middle, dx);
-    layer_norm1.template backward<N>(c, saved.norm1, normed, dx);
   }
 };
 
@@ -129,18 +93,12 @@ struct ViT {
   struct Embeddings {
     Vector<width> class_embedding;
     PatchEmbed<width, ext<&Config::patch_size>, Format> patch_embedding;
-    struct Positions {
-      Table<any_format, dyn, width> weight;
-      template <class V, class... L>
-      static void params(V&& v, L&... l) {
-        v("weight", l.weight...);
-      }
-    } position_embedding;
+    Embedding<dyn, width> position_embedding;
 
     Embeddings(const Config& cfg, DType dtype)
         : class_embedding(cfg.width),
           patch_embedding(cfg.width, cfg.patch_size, false, dtype),
-          position_embedding{{1 + grid(cfg) * grid(cfg), cfg.width, DType::f32}} {}
+          position_embedding(1 + grid(cfg) * grid(cfg), cfg.width) {}
 
     template <class V, class... L>
     static void params(V&& v, L&... l) {
@@ -149,14 +107,6 @@ struct ViT {
       v("position_embedding", l.position_embedding...);
     }
   };
-  struct Encoder {
-    std::vector<Block> layers;
-    template <class V, class... L>
-    static void params(V&& v, L&... l) {
-      v("layers", l.layers...);
-    }
-  };
-
   /// The width of one hidden state; with several selected layers the output is a multiple that only the config knows.
   static constexpr dim out_width = width;
 
@@ -164,7 +114,7 @@ struct ViT {
   FeatureSelection selection;
   Embeddings embeddings;
   LayerNorm<width> pre_layrnorm;
-  Encoder encoder;
+  BlockList<Block> encoder;
 
   explicit ViT(const Config& cfg, FeatureSelection select = {}, DType dtype = DType::f32)
       : config(checked(cfg)),
@@ -205,17 +155,12 @@ struct ViT {
     const Arena::Scope scope(c.arena);
     const Sequences sequences(count, states());
     const auto state_mat = [&] { return c.arena.template mat<S>(sequences.rows(), config.width, kept_if(N.any())); };
-    Mat<S> x = state_mat(), next = state_mat();
-    embed<N>(c, images, sequences, next, saved);
-    pre_layrnorm.template forward<N.inner()>(c, next, x, saved.norm);
-    hand_on<S>(c, 0, sequences, x, y);
-    saved.blocks.resize(encoder.layers.size());
-    for (std::size_t i = 0; i < encoder.layers.size(); ++i) {
-      if (N.any()) next = state_mat();  // backward reads every state
-      encoder.layers[i].template forward<N.inner()>(c, x, next, sequences, saved.blocks[i]);
-      std::swap(x, next);
-      hand_on<S>(c, static_cast<int>(i) + 1, sequences, x, y);
-    }
+    const Mat<S> embedded = state_mat(), first = state_mat();
+    embed<N>(c, images, sequences, embedded, saved);
+    pre_layrnorm.template forward<N.inner()>(c, embedded, first, saved.norm);
+    forward_blocks<N.inner()>(
+        c, encoder.layers, first, [&](std::size_t) { return AttentionInputs<S>{.sequences = &sequences}; }, saved.blocks,
+        [&](std::size_t index, Mat<const S> state) { hand_on<S>(c, static_cast<int>(index), sequences, state, y); });
   }
 
   /// One image.
@@ -231,16 +176,12 @@ struct ViT {
     const Arena::Scope scope(c.arena);
     const Sequences sequences(count, states());
     const auto zero_mat = [&] { return c.arena.template zeros<S>(sequences.rows(), config.width); };
-    Mat<S> state = zero_mat(), before = zero_mat();
-    for (std::size_t i = encoder.layers.size(); i > 0; --i) {
-      take_back<S>(c, static_cast<int>(i), sequences, dy, state);
-      encoder.layers[i - 1].template backward<N.inner()>(c, saved.blocks[i - 1], state, before, sequences);
-      std::swap(state, before);
-      if (!c.arena.counting()) fill(before, S(0));
-    }
-    take_back<S>(c, 0, sequences, dy, state);
-    pre_layrnorm.template backward<N.inner()>(c, saved.norm, state, before);
-    embed_backward<N>(c, saved, before, sequences);
+    const Mat<S> last = zero_mat(), embedded = zero_mat();
+    const Mat<S> first = backward_blocks<N.inner()>(
+        c, encoder.layers, saved.blocks, last, {.sequences = &sequences},
+        [&](std::size_t index, Mat<S> dstate) { take_back<S>(c, static_cast<int>(index), sequences, dy, dstate); });
+    pre_layrnorm.template backward<N.inner()>(c, saved.norm, first, embedded);
+    embed_backward<N>(c, saved, embedded, sequences);
   }
 
  private:
