@@ -45,7 +45,11 @@ class ConversationData {
   /// With Broken::skip they are left out, and the Error comes only if no sample is left. The texts stay in memory, the
   /// ids do not.
   ConversationData(const std::filesystem::path& file, const std::filesystem::path& images, Tokenizer tokenizer,
-                   TrainingFormat format, Broken broken = Broken::refuse);
+                   TrainingFormat format, Broken broken = Broken::refuse)
+      : ConversationData(MappedFile(file).text(), file.string(), images, std::move(tokenizer), format, broken) {}
+  /// The same from the text of such a file; `where` names it in errors.
+  ConversationData(std::string_view text, const std::string& where, const std::filesystem::path& images,
+                   Tokenizer tokenizer, TrainingFormat format, Broken broken = Broken::refuse);
 
   int size() const { return static_cast<int>(samples_.size()); }
   const ConversationSample& sample(int index) const { return samples_[static_cast<std::size_t>(index)]; }
@@ -208,11 +212,11 @@ inline ConversationSample parse_sample(const json& entry) {
 
 }  // namespace detail
 
-inline ConversationData::ConversationData(const std::filesystem::path& file, const std::filesystem::path& images,
-                                          Tokenizer tokenizer, TrainingFormat format, Broken broken)
+inline ConversationData::ConversationData(std::string_view text, const std::string& where,
+                                          const std::filesystem::path& images, Tokenizer tokenizer,
+                                          TrainingFormat format, Broken broken)
     : images_(images), tokenizer_(std::move(tokenizer)), format_(format) {
-  const MappedFile mapped(file);
-  detail::JsonEntries entries(mapped.text());
+  detail::JsonEntries entries(text);
   std::vector<std::string> problems;
   std::size_t entry_count = 0;
   for (; const auto entry = entries.next(); ++entry_count) {
@@ -236,10 +240,10 @@ inline ConversationData::ConversationData(const std::filesystem::path& file, con
   if (!problems.empty() && (broken == Broken::refuse || samples_.empty())) {
     std::string list;
     for (const std::string& problem : problems) list += "\n  " + problem;
-    fail(file.string(), ": ", problems.size(), problems.size() == 1 ? " problem" : " problems", " in ", entry_count,
+    fail(where, ": ", problems.size(), problems.size() == 1 ? " problem" : " problems", " in ", entry_count,
          " samples:", list);
   }
-  if (samples_.empty()) fail(file.string(), ": no sample found, expected at least one");
+  if (samples_.empty()) fail(where, ": no sample found, expected at least one");
   skipped_ = std::move(problems);
 }
 
