@@ -177,7 +177,7 @@ class Asker {
                         .end_ids = folder_.generation.eos,
                         .sampler = sampler()};
     if (const int beams = options_.beams.value_or(folder_.generation.beams); beams > 1)
-      return decode_beams(logits, beams, how.max_new);
+      return decode_beams(logits, ids, beams, how.max_new);
     hub::AnswerStream stream(folder_.tokenizer);
     const auto print = [](const std::string& text) {
       std::fwrite(text.data(), 1, text.size(), stdout);
@@ -195,12 +195,13 @@ class Asker {
   }
 
   /// A beam search cannot stream: its answer may change until the end.
-  std::vector<int> decode_beams(std::span<const float> logits, int beams, int max_new) {
+  std::vector<int> decode_beams(std::span<const float> logits, std::span<const int> ids, int beams, int max_new) {
     const BeamOptions how{.beams = beams,
                           .max_new = max_new,
                           .length_penalty = options_.length_penalty.value_or(folder_.generation.length_penalty),
+                          .repetition_penalty = sampler().repetition_penalty,
                           .end_ids = folder_.generation.eos};
-    const std::vector<int> answer = engine_->beam_search(logits, how);
+    const std::vector<int> answer = engine_->beam_search(logits, ids, how);
     std::printf("%s\n", folder_.answer_text(answer).c_str());
     timing_.decode = watch_.lap();
     timing_.new_tokens = static_cast<int>(answer.size());

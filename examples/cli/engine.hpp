@@ -36,7 +36,8 @@ class Engine {
   virtual const Limits& limits() const = 0;
   virtual Mat<const float> vision_hidden() const = 0;
   virtual Mat<const float> image_features() const = 0;
-  virtual std::vector<int> beam_search(std::span<const float> logits, const BeamOptions& options) = 0;
+  virtual std::vector<int> beam_search(std::span<const float> logits, std::span<const int> prompt,
+                                       const BeamOptions& options) = 0;
 };
 
 /// What is needed to load a model.

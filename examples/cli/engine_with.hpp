@@ -34,8 +34,9 @@ class EngineOf final : public Engine {
   const Limits& limits() const override { return session_->limits(); }
   Mat<const float> vision_hidden() const override { return session_->vision_hidden(); }
   Mat<const float> image_features() const override { return session_->image_features(); }
-  std::vector<int> beam_search(std::span<const float> logits, const BeamOptions& options) override {
-    return tessera::beam_search(*session_, logits, options);
+  std::vector<int> beam_search(std::span<const float> logits, std::span<const int> prompt,
+                               const BeamOptions& options) override {
+    return tessera::beam_search(*session_, logits, prompt, options);
   }
 
  private:

@@ -31,10 +31,11 @@ TEST_CASE("beam search gives the reference's answers") {
     Session session(model, ops, {.images = pixels.empty() ? 0 : 1, .tokens = static_cast<int>(ids.size()) + 8});
     if (!pixels.empty()) session.encode(pixels);
     std::vector<int> expected = row["ids"];
-    std::vector<int> answer = beam_search(session, session.prefill(ids),
+    std::vector<int> answer = beam_search(session, session.prefill(ids), ids,
                                           {.beams = row["beams"],
                                            .max_new = row["max_new"],
                                            .length_penalty = row["length_penalty"],
+                                           .repetition_penalty = row["repetition_penalty"],
                                            .end_ids = folder.generation.eos});
     INFO(row.dump());
     CHECK(answer == expected);
@@ -58,7 +59,7 @@ struct FixedSession {
 
 std::vector<int> search(std::vector<float> logits, const BeamOptions& options) {
   FixedSession session{std::move(logits)};
-  return beam_search(session, std::span<const float>(session.logits), options);
+  return beam_search(session, std::span<const float>(session.logits), {}, options);
 }
 
 }  // namespace

@@ -37,10 +37,34 @@ void check_logits(std::span<const S> logits) {
   if (!numbers || !std::isfinite(largest)) fail("the logits are not numbers: one is NaN, or the largest is not finite");
 }
 
+/// The tokens that a repetition penalty is for (Keskar et al. 2019, "CTRL"): their scores become less likely by a factor.
+class RepetitionPenalty {
+ public:
+  RepetitionPenalty(float factor, int vocab) : factor_(factor), seen_(static_cast<std::size_t>(vocab), false) {}
+
+  /// Ids outside the vocabulary (image marks) are passed over.
+  void observe(std::span<const int> ids) {
+    for (const int id : ids) {
+      if (id >= 0 && static_cast<std::size_t>(id) < seen_.size()) seen_[static_cast<std::size_t>(id)] = true;
+    }
+  }
+  /// scores: logits or log probabilities, one for each token of the vocabulary.
+  void apply(std::span<float> scores) const {
+    if (factor_ == 1) return;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (seen_[i]) scores[i] = scores[i] > 0 ? scores[i] / factor_ : scores[i] * factor_;
+    }
+  }
+
+ private:
+  float factor_;
+  std::vector<bool> seen_;
+};
+
 /// Holds its memory and its random state: the same options and logits give the same tokens on every machine.
 class Sampler {
  public:
-  Sampler(const SamplerOptions& options, int vocab) : options_(options), random_(options.seed), seen_(vocab, false) {
+  Sampler(const SamplerOptions& options, int vocab) : options_(options), random_(options.seed), repetition_(options.repetition_penalty, vocab) {
     if (!(options.temperature >= 0) || options.top_k < 0 || !(options.top_p > 0 && options.top_p <= 1) ||
         !(options.min_p >= 0 && options.min_p <= 1) || !(options.repetition_penalty > 0)) {
       fail("sampler: temperature ", options.temperature, " (at least 0), top_k ", options.top_k,
@@ -51,18 +75,14 @@ class Sampler {
     order_.reserve(static_cast<std::size_t>(vocab));
   }
 
-  /// Tells the repetition penalty about tokens of the prompt; ids outside the vocabulary (image marks) are passed over.
-  void observe(std::span<const int> ids) {
-    for (const int id : ids) {
-      if (id >= 0 && static_cast<std::size_t>(id) < seen_.size()) seen_[static_cast<std::size_t>(id)] = true;
-    }
-  }
+  /// Tells the repetition penalty about tokens of the prompt.
+  void observe(std::span<const int> ids) { repetition_.observe(ids); }
 
   /// The next token. Its choice is observed. Throws an Error for logits that are not numbers.
   template <class S>
   int next(std::span<const S> logits) {
     logits_.assign(logits.begin(), logits.end());
-    penalise_repetition();
+    repetition_.apply(logits_);
     check_logits(std::span<const float>(logits_));
     const int id = options_.temperature == 0 ? most_likely() : draw();
     observe({&id, 1});
@@ -70,15 +90,6 @@ class Sampler {
   }
 
  private:
-  void penalise_repetition() {
-    if (options_.repetition_penalty == 1) return;
-    for (std::size_t i = 0; i < logits_.size(); ++i) {
-      if (seen_[i])
-        logits_[i] =
-            logits_[i] > 0 ? logits_[i] / options_.repetition_penalty : logits_[i] * options_.repetition_penalty;
-    }
-  }
-
   int most_likely() const {
     return static_cast<int>(std::max_element(logits_.begin(), logits_.end()) - logits_.begin());
   }
@@ -130,7 +141,7 @@ class Sampler {
 
   SamplerOptions options_;
   SplitMix64 random_;
-  std::vector<bool> seen_;
+  RepetitionPenalty repetition_;
   std::vector<float> logits_;
   std::vector<int> order_;
 };

@@ -18,6 +18,7 @@ struct BeamOptions {
   int beams = 4;
   int max_new = 512;
   float length_penalty = 1;  ///< a finished answer scores log p / length^length_penalty
+  float repetition_penalty = 1;
   std::vector<int> end_ids{};
 };
 
@@ -42,10 +43,14 @@ void log_softmax(std::span<const S> logits, std::vector<float>& out) {
 /// The bookkeeping of a beam search: which beams run, which have ended, and what may come next.
 class BeamSearch {
  public:
-  explicit BeamSearch(const BeamOptions& options) : options_(options), beams_(static_cast<std::size_t>(options.beams)) {
+  /// `prompt` is what a repetition penalty counts besides a beam's own tokens.
+  BeamSearch(const BeamOptions& options, std::span<const int> prompt, int vocab)
+      : options_(options), beams_(static_cast<std::size_t>(options.beams)), said_(options.repetition_penalty, vocab) {
     check_range("beam search: beams", options.beams, 1, 1024);
     check_range("beam search: max_new", options.max_new, 1, 1 << 24);
     check_range("beam search: length_penalty", options.length_penalty, -10.0f, 10.0f);
+    check_range("beam search: repetition_penalty", options.repetition_penalty, 0.01f, 100.0f);
+    said_.observe(prompt);
   }
 
   /// Makes every token a candidate to follow running beam `beam`.
@@ -53,6 +58,9 @@ class BeamSearch {
   void consider(std::size_t beam, std::span<const S> logits) {
     check_logits(logits);
     log_softmax(logits, log_p_);
+    RepetitionPenalty said = said_;
+    said.observe(running_[beam].ids);
+    said.apply(log_p_);
     for (std::size_t id = 0; id < log_p_.size(); ++id) {
       candidates_.push_back(
           {running_[beam].log_probability + log_p_[id], static_cast<int>(beam), static_cast<int>(id)});
@@ -121,15 +129,18 @@ class BeamSearch {
   std::vector<int> parents_;
   std::vector<Candidate> candidates_;
   std::vector<float> log_p_;
+  RepetitionPenalty said_;  // in the prompt
 };
 
 }  // namespace detail
 
 /// Continues from `logits`, those after the last token of a prefilled session, and returns the best answer's new
-/// tokens, an end id included. The session needs room for max_new more tokens.
+/// tokens, an end id included. `prompt` is what a repetition penalty counts. The session needs room for max_new more
+/// tokens.
 template <class SessionT, class Logits>
-std::vector<int> beam_search(SessionT& session, Logits logits, const BeamOptions& options) {
-  detail::BeamSearch search(options);
+std::vector<int> beam_search(SessionT& session, Logits logits, std::span<const int> prompt,
+                             const BeamOptions& options) {
+  detail::BeamSearch search(options, prompt, static_cast<int>(logits.size()));
   auto forks = session.fork(options.beams);
   search.consider(0, logits);
   while (search.advance()) {
