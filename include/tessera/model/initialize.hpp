@@ -22,10 +22,10 @@ void fill(std::byte* memory, std::size_t count, NextValue&& next) {
 
 }  // namespace detail
 
-/// Gives every parameter memory and a value: biases 0, norm gains 1, everything else normal with deviation 0.02 (the
-/// `initializer_range` of the families). Binds matrices to an Ops that keeps copies.
-template <class Model, class OpsT>
-void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed) {
+/// Gives every parameter memory and a value: biases 0, norm gains 1, everything else normal with the deviation that
+/// `deviation(columns)` says. Binds matrices to an Ops that keeps copies.
+template <class Model, class OpsT, class Deviation>
+void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed, Deviation&& deviation) {
   SplitMix64 random(seed);
   for_each_param(
       [&]<class W>(std::string_view name, W& weight) {
@@ -33,7 +33,7 @@ void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed)
         const auto value = [&] {
           if (is_vector && name.ends_with("bias")) return 0.0f;
           if (is_vector && name.ends_with("weight")) return 1.0f;
-          return 0.02f * static_cast<float>(random.normal());
+          return deviation(weight.cols()) * static_cast<float>(random.normal());
         };
         std::byte* memory = store.allocate(weight.bytes());
         with_format(weight.dtype(), [&]<class Format>(Format) { detail::fill<Format>(memory, weight.size(), value); });
@@ -42,6 +42,12 @@ void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed)
           ops.bind(weight.view(), weight.dtype(), memory);
       },
       model);
+}
+
+/// The same with deviation 0.02, the `initializer_range` of the families.
+template <class Model, class OpsT>
+void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed) {
+  initialize(model, ops, store, seed, [](int) { return 0.02f; });
 }
 
 }  // namespace tessera

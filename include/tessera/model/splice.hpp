@@ -2,11 +2,24 @@
 /// How vision tokens enter the language model's sequence.
 
 #include <algorithm>
+#include <concepts>
 #include <span>
 
 #include "tessera/core/context.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/language/concept.hpp"
+
+namespace tessera {
+
+/// How a Vlm's slots meet: `embed` makes the language model's rows from ids and image rows, `count` tells how many image
+/// rows ids take, `check` refuses ids that do not fit, and for training `embed_backward` splits a gradient again.
+template <class T>
+concept Splice = requires(const T& splice, std::span<const int> ids) {
+  { splice.count(ids) } -> std::same_as<int>;
+  {splice.check(ids, 32000, 576)};
+};
+
+}  // namespace tessera
 
 namespace tessera::splice {
 

@@ -5,6 +5,7 @@
 
 #include "tessera/connect/concept.hpp"
 #include "tessera/language/concept.hpp"
+#include "tessera/model/splice.hpp"
 #include "tessera/vision/concept.hpp"
 
 namespace tessera {
@@ -38,21 +39,22 @@ struct connector_to_language {
 
 /// Each slot is a type; another type in a slot is another architecture. Parameters carry the published prefixes
 /// `vision_tower`, `multi_modal_projector` and `language_model`.
-template <class Vision, class ConnectorT, class Language, class Splice>
+template <class Vision, class ConnectorT, class Language, class SpliceT>
 struct Vlm {
   static_assert(VisionEncoder<Vision>, "Vlm: slot 1 must be a tessera::VisionEncoder");
   static_assert(Connector<ConnectorT>, "Vlm: slot 2 must be a tessera::Connector");
   static_assert(LanguageModel<Language>, "Vlm: slot 3 must be a tessera::LanguageModel");
+  static_assert(Splice<SpliceT>, "Vlm: the last argument must be a tessera::Splice");
   static_assert(sizeof(vision_to_connector<Vision::out_width, ConnectorT::in_width>) != 0);
   static_assert(sizeof(connector_to_language<ConnectorT::out_width, Language::in_width>) != 0);
 
   Vision vision;
   ConnectorT connector;
   Language language;
-  Splice splice;
+  SpliceT splice;
 
   /// The run-time half of the checks above.
-  Vlm(Vision v, ConnectorT c, Language l, Splice s)
+  Vlm(Vision v, ConnectorT c, Language l, SpliceT s)
       : vision(std::move(v)), connector(std::move(c)), language(std::move(l)), splice(std::move(s)) {
     if (vision.out() != connector.in()) {
       fail("the vision encoder makes rows of ", vision.out(), " numbers, the connector reads rows of ", connector.in());

@@ -121,8 +121,8 @@ struct ViT {
         selection(std::move(select)),
         embeddings(cfg, dtype),
         pre_layrnorm(cfg.width, cfg.norm_eps) {
+    check_range("vision tower: number of selected hidden states", static_cast<int>(selection.layers.size()), 1, 256);
     for (int& layer : selection.layers) layer = state_index(layer);
-    if (selection.layers.empty()) fail("vision tower: no hidden state is selected");
     // Blocks after the last selected state are never run, so they are not even loaded.
     const int blocks = *std::max_element(selection.layers.begin(), selection.layers.end());
     for (int i = 0; i < blocks; ++i) encoder.layers.emplace_back(cfg, dtype);
