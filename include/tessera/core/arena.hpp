@@ -7,7 +7,6 @@
 /// How large must it be? Run the very same code once with a counting arena: it hands out no memory, every op returns
 /// before it touches data, and `peak()` is the answer. So sizes are written once, where the memory is taken.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -43,7 +42,7 @@ class Arena {
   T* take(std::size_t count, Lifetime lifetime = Lifetime::scope) {
     const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment, begin = used_;
     (lifetime == Lifetime::scope ? used_ : kept_) += bytes;
-    peak_ = std::max(peak_, used());
+    if (used() > peak_) peak_ = used();
     if (counting_) return reinterpret_cast<T*>(alignment + begin);  // not null, and never followed
     if (used() > memory_.size()) {
       fail("the workspace of ", memory_.size(), " bytes is too small for ", used(),

@@ -1,10 +1,11 @@
 #pragma once
 /// Gradients of the weights that train, and nothing for the others.
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
-#include <unordered_map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "tessera/core/context.hpp"
 #include "tessera/core/memory.hpp"
@@ -24,7 +25,9 @@ class Gradients {
     const auto place = [&](const std::string& name, const auto& weight) {
       if (!weight.view())
         fail("parameter '", name, "' has no values yet: load or initialise the model before its gradients are made");
-      if (offsets_.emplace(weight.view().id, total).second) total += weight.size();
+      const std::size_t id = weight.view().id;
+      if (id >= offsets_.size()) offsets_.resize(id + 1, none);
+      if (offsets_[id] == none) offsets_[id] = std::exchange(total, total + weight.size());
     };
     (for_each_trainable_param(place, parts), ...);
     memory_ = Buffer(total * sizeof(S));
@@ -33,18 +36,21 @@ class Gradients {
 
   /// The gradient of a weight, [rows, cols]. Throws Error if the weight is none of those that train.
   Mat<S> operator()(const WeightView& weight) const {
-    const auto found = offsets_.find(weight.id);
-    if (found == offsets_.end())
+    const std::size_t offset = weight.id < offsets_.size() ? offsets_[weight.id] : none;
+    if (offset == none)
       fail("a weight of [", weight.rows, ", ", weight.cols, "] has no gradient: it is not among the parts that train");
-    return dense(values().data() + found->second, weight.rows, weight.cols);
+    return dense(values().data() + offset, weight.rows, weight.cols);
   }
 
   /// All gradients, one parameter after the other.
   std::span<S> values() const { return {reinterpret_cast<S*>(memory_.data()), memory_.size() / sizeof(S)}; }
-  void zero() { std::fill(values().begin(), values().end(), S(0)); }
+  void zero() {
+    for (S& value : values()) value = S(0);
+  }
 
  private:
-  std::unordered_map<std::uint32_t, std::size_t> offsets_;
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+  std::vector<std::size_t> offsets_;  // of the weight with the id
   Buffer memory_;
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 /// Weights: shaped, typed places for parameters that own no memory.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -49,9 +48,10 @@ struct FormatTag<any_format> {
   DType dtype_;
 };
 
+// Several threads may load models. The builtin of g++ and clang, as <atomic> takes a tenth of the time to parse core.
 inline std::uint32_t next_weight_id() {
-  static std::atomic<std::uint32_t> counter{0};
-  return ++counter;
+  static std::uint32_t counter = 0;
+  return __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED);
 }
 
 }  // namespace detail
