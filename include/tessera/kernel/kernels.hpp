@@ -7,6 +7,26 @@
 ///   - each target has its own namespace, inside an inline namespace named after the instructions which the command
 ///     line enables: files of one program compiled with different flags never share a kernel;
 ///   - only pointers, numbers and argument structs cross the border of a region.
+///
+/// A file that uses kernels compiles them, which takes seconds. With TESSERA_COMPILED_KERNELS defined it leaves that to
+/// one file of the program: CMake's target tessera::kernels defines the macro and has that file.
+
+#include "tessera/kernel/isa.hpp"
+#include "tessera/kernel/pack.hpp"
+#include "tessera/kernel/table.hpp"
+
+#if defined(TESSERA_COMPILED_KERNELS)
+
+namespace tessera {
+inline namespace compiled {
+
+const KernelTable& kernels(Isa isa);
+inline const KernelTable& kernels() { return kernels(active_isa()); }
+
+}  // namespace compiled
+}  // namespace tessera
+
+#else
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -24,9 +44,6 @@
 #include "tessera/core/error.hpp"
 #include "tessera/format/float_formats.hpp"
 #include "tessera/kernel/inl/gelu_table.inl.hpp"
-#include "tessera/kernel/isa.hpp"
-#include "tessera/kernel/pack.hpp"
-#include "tessera/kernel/table.hpp"
 
 #define TESSERA_TARGET_BODIES "tessera/kernel/inl/target.inl.hpp"
 #include "tessera/kernel/inl/for_each_target.inl.hpp"
@@ -51,3 +68,5 @@ inline const KernelTable& kernels() { return kernels(active_isa()); }
 }  // namespace tessera
 
 #undef TESSERA_COMMAND_LINE_ISA
+
+#endif

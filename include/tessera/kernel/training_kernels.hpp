@@ -3,10 +3,23 @@
 /// in training_table.hpp. They are regions of their own, on top of those of kernels.hpp, which inference compiles
 /// alone.
 
-#include <utility>
-
 #include "tessera/kernel/kernels.hpp"
 #include "tessera/kernel/training_table.hpp"
+
+#if defined(TESSERA_COMPILED_KERNELS)
+
+namespace tessera {
+inline namespace compiled {
+
+const TrainingKernelTable& training_kernels(Isa isa);
+inline const TrainingKernelTable& training_kernels() { return training_kernels(active_isa()); }
+
+}  // namespace compiled
+}  // namespace tessera
+
+#else
+
+#include <utility>
 
 #define TESSERA_TARGET_BODIES "tessera/kernel/inl/training_target.inl.hpp"
 #include "tessera/kernel/inl/for_each_target.inl.hpp"
@@ -35,3 +48,5 @@ inline const TrainingKernelTable& training_kernels() { return training_kernels(a
 }  // namespace tessera
 
 #undef TESSERA_COMMAND_LINE_ISA
+
+#endif
