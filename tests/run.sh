@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh: installs what is missing, builds with the default compiler, and runs all tests (minutes, on two cores).
-# run.sh --full: then also clang, the sanitizers, the fuzzers, the benchmarks' build, the ways of using the library from
-# another project, the compile-time budget, and the quickstart in a clean clone.
+# run.sh --full: then also clang with its sanitizers, the fuzzers, the benchmarks' build, every header alone, the ways of
+# using the library from another project, the compile-time budget, and the quickstart in a clean clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-}
@@ -55,10 +55,8 @@ stage "build" build build/test test
 tests "tests" build/test
 [[ $mode == --full ]] || exit 0
 
-stage "clang: build" build build/clang clang
-tests "clang: tests" build/clang
-stage "AddressSanitizer, UBSan: build" build build/asan asan
-tests "AddressSanitizer, UBSan: tests" build/asan
+stage "clang, AddressSanitizer, UBSan: build" build build/asan asan
+tests "clang, AddressSanitizer, UBSan: tests" build/asan
 stage "fuzzers: build" build build/fuzz fuzz
 stage "fuzzers: 20 s each" fuzz
 stage "benchmarks: build" build build/bench release -DTESSERA_BUILD_BENCH=ON -DTESSERA_BUILD_TESTS=OFF -DTESSERA_BUILD_EXAMPLES=OFF
