@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -139,6 +140,62 @@ TEST_CASE("a query's attention has the same bits in every block, split and prefi
         cached.attend(isa, i, 1, 30 + i, 0, 1, decoded.data() + i * head_dim);
       }
       REQUIRE(same_bits(decoded, whole));
+    }
+}
+
+TEST_CASE("a decoding query's attention has the bits of a prefill, for any share of the heads") {
+  struct Shape {
+    int keys, head_dim, kv_heads, group;
+  };
+  for (const Isa isa : available_isas())
+    for (const auto& [keys, head_dim, kv_heads, group] :
+         {Shape{1, 10, 2, 1}, {15, 64, 2, 1}, {49, 80, 3, 2}, {100, 88, 1, 11}, {1100, 20, 2, 3}, {2100, 128, 1, 1}}) {
+      CAPTURE(name_of(isa), keys, head_dim, kv_heads, group);
+      const int heads = kv_heads * group, kv_width = kv_heads * head_dim;
+      const std::vector<float> q = random_numbers(std::size_t(heads) * head_dim, 1),
+                               kv = random_numbers(std::size_t(keys) * 2 * kv_width, 2);
+      const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+
+      std::vector<float> expected(q.size());
+      AlignedFloats packed_keys(packed_keys_floats(head_dim, keys)),
+          packed_values(packed_values_floats(head_dim, keys)), scratch(attention_scratch_floats(head_dim, keys));
+      for (int head = 0; head < heads; ++head) {
+        const float* source = kv.data() + head / group * head_dim;
+        kernels(isa).pack_keys({source, 2 * kv_width, head_dim, 0, keys, keys, packed_keys.data()});
+        kernels(isa).pack_values({source + kv_width, 2 * kv_width, head_dim, 0, keys, keys, packed_values.data()});
+        kernels(isa).attend({.q = q.data() + head * head_dim,
+                             .keys = packed_keys.data(),
+                             .values = packed_values.data(),
+                             .capacity = keys,
+                             .key_count = keys,
+                             .head_dim = head_dim,
+                             .queries = 1,
+                             .scale = scale,
+                             .y = expected.data() + head * head_dim,
+                             .query_end = 1,
+                             .scratch = scratch.data()});
+      }
+
+      for (const int step : {1, 2, heads}) {
+        std::vector<float> y(q.size());
+        for (int head = 0; head < heads; head += step) {
+          AlignedFloats decode_scratch(decode_attention_scratch_floats(head_dim, keys));
+          kernels(isa).attend_decode({.q = q.data(),
+                                      .keys = kv.data(),
+                                      .keys_stride = 2 * kv_width,
+                                      .values = kv.data() + kv_width,
+                                      .values_stride = 2 * kv_width,
+                                      .key_count = keys,
+                                      .head_dim = head_dim,
+                                      .group = group,
+                                      .scale = scale,
+                                      .y = y.data(),
+                                      .head_begin = head,
+                                      .head_end = std::min(heads, head + step),
+                                      .scratch = decode_scratch.data()});
+        }
+        REQUIRE(same_bits(y, expected));
+      }
     }
 }
 

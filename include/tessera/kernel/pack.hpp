@@ -44,31 +44,64 @@ inline std::size_t packed_bytes(DType format, int n, int k) {
 
 namespace detail {
 
-/// The element that moves as a whole from a row of W to the packed form: one number, or two bf16.
-template <class Format>
-using PackedUnit = std::conditional_t<std::is_same_v<Format, f16>, std::uint16_t, std::uint32_t>;
+// Vectors of 16 bytes, as the compilers provide them on every architecture.
+typedef std::uint32_t Words4 __attribute__((vector_size(16)));
+typedef std::uint16_t Halves8 __attribute__((vector_size(16)));
 
-/// Packs the panel that begins with row `row` of W, in blocks that stay in the L1 cache.
+/// columns[i][j] = word i of row j, for four rows of four words that lie `stride` bytes apart.
+inline void transpose_words(const void* rows, std::size_t stride, Words4 (&columns)[4]) {
+  Words4 row[4];
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(&row[i], static_cast<const std::byte*>(rows) + i * stride, 16);
+  const Words4 low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+               low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5),
+               high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+               high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  columns[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+  columns[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+  columns[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+  columns[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
+}
+
+/// Packs the panel that begins with row `row` of W, in blocks that stay in the L1 cache. What moves as a whole is a
+/// word of 32 bits: one number of 32 bits, or two of 16.
 template <class Source, class Target>
 void pack_panel(const std::byte* source, int n, int k, int row, std::byte* packed) {
-  using Unit = PackedUnit<Target>;
-  constexpr int numbers_per_unit = sizeof(Unit) / sizeof(typename Target::storage);
-  constexpr int block = 64;
+  constexpr int numbers_per_word = sizeof(std::uint32_t) / sizeof(typename Target::storage);
+  constexpr int block = 256;
   const std::size_t row_bytes = static_cast<std::size_t>(k) * sizeof(typename Source::storage);
   const int rows = std::min(panel_columns, n - row);
   typename Target::storage numbers[panel_columns][block] = {};
+  const auto append = [&](const void* line, std::size_t bytes) {
+    std::memcpy(packed, line, bytes);
+    packed += bytes;
+  };
   for (int k_begin = 0; k_begin < k; k_begin += block) {
     const int count = std::min(block, k - k_begin);
     for (int r = 0; r < rows; ++r) {
       const std::size_t offset = static_cast<std::size_t>(k_begin) * sizeof(typename Source::storage);
       convert_numbers<Source, Target>(source + static_cast<std::size_t>(row + r) * row_bytes + offset,
                                       static_cast<std::size_t>(count), numbers[r]);
-      if (count % numbers_per_unit != 0) numbers[r][count] = 0;
+      if (count % numbers_per_word != 0) numbers[r][count] = 0;
     }
-    const int units = (count + numbers_per_unit - 1) / numbers_per_unit;
-    for (int u = 0; u < units; ++u)
-      for (int r = 0; r < panel_columns; ++r, packed += sizeof(Unit))
-        std::memcpy(packed, &numbers[r][u * numbers_per_unit], sizeof(Unit));
+    for (int first = 0; first < count; first += 4 * numbers_per_word) {
+      Words4 words[4][4];  // [four rows][word][row]
+      for (int quad = 0; quad < 4; ++quad) transpose_words(&numbers[4 * quad][first], sizeof numbers[0], words[quad]);
+      for (int i = 0; i < 4 && first + i * numbers_per_word < count; ++i) {
+        const Words4 line[4] = {words[0][i], words[1][i], words[2][i], words[3][i]};
+        if constexpr (std::is_same_v<Target, f16>) {
+          Halves8 pairs[4], even[2], odd[2];
+          std::memcpy(pairs, line, sizeof line);
+          for (int j = 0; j < 2; ++j) {
+            even[j] = __builtin_shufflevector(pairs[2 * j], pairs[2 * j + 1], 0, 2, 4, 6, 8, 10, 12, 14);
+            odd[j] = __builtin_shufflevector(pairs[2 * j], pairs[2 * j + 1], 1, 3, 5, 7, 9, 11, 13, 15);
+          }
+          append(even, sizeof even);
+          if (first + 2 * i + 1 < count) append(odd, sizeof odd);
+        } else {
+          append(line, sizeof line);
+        }
+      }
+    }
   }
 }
 

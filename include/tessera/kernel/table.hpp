@@ -116,6 +116,35 @@ constexpr std::size_t attention_scratch_floats(int head_dim, int key_count) {
          static_cast<std::size_t>(attention_score_stride(key_count) + panels_of(head_dim) * panel_columns);
 }
 
+/// Attention of one query row to rows of keys and values as they are, for the query heads [head_begin, head_end). Has
+/// the bits of `attend`, but reads every key and value once for all heads that share it, and packs none.
+struct DecodeAttentionArgs {
+  const float* q = nullptr;     ///< [heads][head_dim]
+  const float* keys = nullptr;  ///< [key_count][key/value heads][head_dim]
+  std::ptrdiff_t keys_stride = 0;
+  const float* values = nullptr;  ///< as the keys
+  std::ptrdiff_t values_stride = 0;
+  int key_count = 0;
+  int head_dim = 0;
+  int group = 1;       ///< query heads that share a key/value head
+  float scale = 1;     ///< usually 1/√head_dim; positive
+  float* y = nullptr;  ///< [heads][head_dim]; may be q
+  int head_begin = 0;
+  int head_end = 0;
+  float* scratch = nullptr;  ///< decode_attention_scratch_floats() floats, private to the call
+};
+
+inline constexpr int decode_block_heads = 8;  ///< heads whose scores are held at a time
+inline constexpr int decode_block_keys = 48;  ///< keys that are brought into the order of a product at a time
+
+/// Floats of scratch for one call of attend_decode: the scores and twice the outputs of a block of heads, and a block
+/// of keys.
+constexpr std::size_t decode_attention_scratch_floats(int head_dim, int key_count) {
+  return static_cast<std::size_t>(decode_block_heads) *
+             static_cast<std::size_t>(attention_score_stride(key_count) + 2 * panels_of(head_dim) * panel_columns) +
+         packed_keys_floats(head_dim, decode_block_keys);
+}
+
 /// Normalises `rows` rows of `width` numbers.
 struct NormArgs {
   const float* x = nullptr;
@@ -137,6 +166,7 @@ struct KernelTable {
   void (*pack_keys)(const PackHeadArgs&);
   void (*pack_values)(const PackHeadArgs&);
   void (*attend)(const AttentionArgs&);
+  void (*attend_decode)(const DecodeAttentionArgs&);
   /// y = (x - mean) / √(variance + epsilon) · weight + bias, in two passes.
   void (*layer_norm)(const NormArgs&);
   /// y = x / √(mean(x²) + epsilon) · weight.

@@ -50,6 +50,7 @@ class Native {
 
   void attention(Run& run, Mat<const float> q, Mat<const float> k, Mat<const float> v, AttentionShape shape,
                  Mat<float> y) const {
+    if (q.rows == 1) return attend_decode(run, q, k, v, shape, y);
     const int d = shape.head_dim, group = shape.heads / shape.kv_heads;
     const std::size_t key_floats = packed_keys_floats(d, k.rows), value_floats = packed_values_floats(d, k.rows);
     const std::size_t per_thread = key_floats + value_floats + attention_scratch_floats(d, k.rows);
@@ -144,9 +145,37 @@ class Native {
     return found->second.data();
   }
 
+  /// Attention of one query, which sees all keys. A thread takes whole groups of heads, to read their keys once, unless
+  /// some threads would get none.
+  void attend_decode(Run& run, Mat<const float> q, Mat<const float> k, Mat<const float> v, AttentionShape shape,
+                     Mat<float> y) const {
+    const std::size_t scratch_floats = decode_attention_scratch_floats(shape.head_dim, k.rows);
+    const Arena::Scope scope(run.arena);
+    float* const scratch = run.arena.take<float>(scratch_floats * static_cast<std::size_t>(run.threads));
+    if (run.arena.counting()) return;
+
+    const int group = shape.heads / shape.kv_heads;
+    const int threads = threads_for(run, 2.0 * shape.heads * shape.head_dim * k.rows);
+    parallel_for(threads, shape.heads, shape.kv_heads < threads ? 1 : group, [&](int begin, int end, int thread) {
+      kernels_->attend_decode({.q = q.data,
+                               .keys = k.data,
+                               .keys_stride = k.stride,
+                               .values = v.data,
+                               .values_stride = v.stride,
+                               .key_count = k.rows,
+                               .head_dim = shape.head_dim,
+                               .group = group,
+                               .scale = shape.scale,
+                               .y = y.data,
+                               .head_begin = begin,
+                               .head_end = end,
+                               .scratch = scratch + scratch_floats * static_cast<std::size_t>(thread)});
+    });
+  }
+
   /// y = act(x Wᵀ + bias) + residual, or with a gate y = act(x Gᵀ + gate bias) ⊙ (x Wᵀ + bias).
-  void product(Run& run, Mat<const float> x, WeightView w, WeightView gate, WeightView gate_bias, Epilogue<float> epilogue,
-               Mat<float> y) const {
+  void product(Run& run, Mat<const float> x, WeightView w, WeightView gate, WeightView gate_bias,
+               Epilogue<float> epilogue, Mat<float> y) const {
     const std::size_t scratch_floats = gemm_scratch_floats(x.rows, w.cols);
     const Arena::Scope scope(run.arena);
     float* const scratch = run.arena.take<float>(scratch_floats * static_cast<std::size_t>(run.threads));
@@ -182,8 +211,8 @@ class Native {
     });
   }
 
-  void norm(Run& run, void (*kernel)(const NormArgs&), Mat<const float> x, WeightView weight, WeightView bias, float eps,
-            Mat<float> y) const {
+  void norm(Run& run, void (*kernel)(const NormArgs&), Mat<const float> x, WeightView weight, WeightView bias,
+            float eps, Mat<float> y) const {
     for_rows(run, x.rows, 4.0 * x.cols, [&](int r) {
       kernel({x.row(r), x.stride, 1, x.cols, floats(weight), floats(bias), eps, y.row(r), y.stride});
     });

@@ -7,6 +7,8 @@
 //
 #include "tessera/kernel/inl/attention.inl.hpp"
 //
+#include "tessera/kernel/inl/decode_attention.inl.hpp"
+//
 #include "tessera/kernel/inl/rows.inl.hpp"
 
 namespace tessera {
@@ -19,6 +21,7 @@ inline constexpr KernelTable table = {
     .pack_keys = pack_keys,
     .pack_values = pack_values,
     .attend = attend,
+    .attend_decode = attend_decode,
     .layer_norm = layer_norm,
     .rms_norm = rms_norm,
     .softmax = softmax,
