@@ -19,7 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH_VERSION = "2.13.0"
-CASES = ("encode_image", "prefill", "decode")
+INFERENCE = ("encode_image", "prefill", "decode")
+TRAINING = ("demo_stage1", "demo_stage2", "7b_stage1", "7b_stage2")  # 7b_stage2 takes 15 GB and a minute for each step
+CASES = INFERENCE + TRAINING
 
 PEER = '''
 import json, sys, time, torch
@@ -111,15 +113,24 @@ def run(command, **environment):
 
 
 def ours(program, case, threads):
+    """Seconds, share of the limit, which limit, and the most bytes that the process had (training alone)."""
     command = [program, f"--benchmark_filter=^{case}/{threads}/", "--benchmark_format=json"]
     report = run(command, OMP_NUM_THREADS=str(threads))
     row = json.loads(report)["benchmarks"][0]
     limit = "of_peak" if "of_peak" in row else "of_read"
-    return row["best_s"], row[limit], {"of_peak": "FMA peak", "of_read": "read bandwidth"}[limit]
+    return row["best_s"], row[limit], {"of_peak": "FMA peak", "of_read": "read bandwidth"}[limit], row.get("peak_bytes")
 
 
 def theirs(python, case, threads):
-    return float(run([python, "-c", PEER, case, str(threads)], OMP_NUM_THREADS=str(threads)))
+    """Seconds, and the most bytes that the process had (training alone)."""
+    program = [ROOT / "bench/peers/torch_training.py"] if case in TRAINING else ["-c", PEER]
+    result = json.loads(run([python, *program, case, str(threads)], OMP_NUM_THREADS=str(threads)))
+    return result if case in TRAINING else (result, None)
+
+
+def memory(mine, other):
+    """Of both, in MB, and our part of PyTorch's."""
+    return "" if other is None else f"{mine / 1e6:.0f} / {other / 1e6:.0f} = {mine / other:.2f}"
 
 
 def cpu():
@@ -141,16 +152,17 @@ def main():
     options = parser.parse_args()
     python, program = peer_python(options.environment), build(options.build)
     print("{}, {}; PyTorch {} eager; best of {} rounds\n".format(*cpu(), TORCH_VERSION, options.rounds))
-    row = "| {:<12} | {:>7} | {:>10} | {:<21} | {:>10} | {:>5} |"
-    print(row.format("case", "threads", "Tessera", "share of the limit", "PyTorch", "ratio"))
-    print(row.format("---", "--:", "--:", "---", "--:", "--:"), flush=True)
+    row = "| {:<12} | {:>7} | {:>10} | {:<21} | {:>10} | {:>5} | {:<20} |"
+    print(row.format("case", "threads", "Tessera", "share of the limit", "PyTorch", "ratio", "MB"))
+    print(row.format("---", "--:", "--:", "---", "--:", "--:", "---"), flush=True)
     for case in options.cases:
         for threads in options.threads:
             rounds = [(ours(program, case, threads), theirs(python, case, threads)) for _ in range(options.rounds)]
-            seconds, share, limit = min(mine for mine, _ in rounds)
-            peer = min(other for _, other in rounds)
+            seconds, share, limit, bytes_ = min(mine for mine, _ in rounds)
+            peer, peer_bytes = min(other for _, other in rounds)
             mine, other, ratio = f"{seconds * 1e3:.1f} ms", f"{peer * 1e3:.1f} ms", f"{peer / seconds:.2f}"
-            print(row.format(case, threads, mine, f"{share:.0%} of {limit}", other, ratio), flush=True)
+            print(row.format(case, threads, mine, f"{share:.0%} of {limit}", other, ratio, memory(bytes_, peer_bytes)),
+                  flush=True)
 
 
 if __name__ == "__main__":
