@@ -57,7 +57,7 @@ template <class OpsT>
 void vit_block(benchmark::State& state) {
   using Block = ViTBlock<presets::ClipL14_336, f32>;
   run<OpsT>(state, Block(presets::ClipL14_336{}), 577, 1024, vit_block_macs,
-            [](const Block& b, auto& c, auto x, auto y) { infer(b, c, x, y, Sequences(1, x.rows)); });
+            [](const Block& b, auto& c, auto x, auto y) { infer(b, c, x, y, AttentionInputs<float>{}); });
 }
 
 template <class OpsT>

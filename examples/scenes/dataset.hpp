@@ -32,18 +32,24 @@ struct Sample {
   std::vector<Turn> turns;  ///< empty where none of the tasks applies to the scene
 };
 
+/// Turns of as many different tasks as wanted, drawn from the list; fewer where few apply to the scene.
+inline std::vector<Turn> draw_turns(const Scene& scene, Split split, std::vector<Task> tasks, int wanted,
+                                    Random& random) {
+  std::vector<Turn> drawn;
+  random.shuffle(tasks);
+  for (const Task task : tasks) {
+    if (wanted == 0) break;
+    const std::vector<Turn> turns = make_turns(scene, split, task, random);
+    drawn.insert(drawn.end(), turns.begin(), turns.end());
+    wanted -= turns.empty() ? 0 : 1;
+  }
+  return drawn;
+}
+
 inline Sample make_sample(const DatasetOptions& options, std::uint64_t index) {
   Sample sample{index, make_scene(options.scene, index), {}};
   Random random = random_stream(options.scene, index, Stream::texts);
-  std::vector<Task> tasks = options.tasks;
-  random.shuffle(tasks);
-  int left = options.tasks_per_scene;
-  for (const Task task : tasks) {
-    if (left == 0) break;
-    const std::vector<Turn> turns = make_turns(sample.scene, options.scene.split, task, random);
-    sample.turns.insert(sample.turns.end(), turns.begin(), turns.end());
-    left -= turns.empty() ? 0 : 1;
-  }
+  sample.turns = draw_turns(sample.scene, options.scene.split, options.tasks, options.tasks_per_scene, random);
   return sample;
 }
 

@@ -1,5 +1,5 @@
 // Every published LLaVA layout against the reference's numbers: pixels, ids, hidden states, features, logits, text.
-// With TESSERA_FIDELITY_FILE set, the measured errors are written there as a table (docs/fidelity.md).
+// The measured errors are a section of docs/fidelity.md.
 
 #include <cstdlib>
 #include <fstream>
@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "hub/llava_cases.hpp"
+#include "support/fidelity_document.hpp"
 #include "tessera/model/generate.hpp"
 #include "tessera/model/session.hpp"
 #include "tessera/ops/native.hpp"
@@ -70,11 +71,9 @@ void check(const Row& row) {
   CHECK(row.text);
 }
 
-void write_table(const std::vector<Row>& rows, const char* file) {
+void document(const std::vector<Row>& rows) {
   std::ostringstream out;
-  out << "# Fidelity\n\nWritten by `tests/hub/llava_fidelity_test.cpp` with `TESSERA_FIDELITY_FILE` set; do not "
-         "edit.\n\n"
-         "Tiny random checkpoints with the full structure, made by transformers (`tests/reference`), against the same "
+  out << "Tiny random checkpoints with the full structure, made by transformers (`tests/reference`), against the same "
          "folders run by Tessera.\n"
          "Errors are max |Δ| / max |reference|. The bound is "
       << test::fidelity_bound
@@ -84,11 +83,7 @@ void write_table(const std::vector<Row>& rows, const char* file) {
          "so their bound is the same.\n\n"
          "| case | weights | backend | noise | pixels | vision hidden | image features | logits | ids | text "
          "|\n|---|---|---|---|---|---|---|---|---|---|\n";
-  const auto number = [](double value) {
-    std::ostringstream text;
-    text << std::scientific << std::setprecision(1) << value;
-    return text.str();
-  };
+  const auto number = test::FidelityDocument::number;
   const auto verdict = [](bool equal) -> std::string { return equal ? "equal" : "differ"; };
   for (const Row& r : rows) {
     const auto of_images = [&](const std::string& result) { return r.images ? result : "–"; };
@@ -105,7 +100,7 @@ void write_table(const std::vector<Row>& rows, const char* file) {
     for (const std::string& cell : cells) out << "| " << cell << " ";
     out << "|\n";
   }
-  std::ofstream(file) << out.str();
+  test::FidelityDocument::add("Inference: LLaVA and LLaVA-1.5", out.str());
 }
 
 }  // namespace
@@ -121,5 +116,5 @@ TEST_CASE("LLaVA folders of every layout give the reference's numbers") {
   }
   REQUIRE(rows.size() >= 20);
   for (const Row& row : rows) check(row);
-  if (const char* file = std::getenv("TESSERA_FIDELITY_FILE")) write_table(rows, file);
+  document(rows);
 }

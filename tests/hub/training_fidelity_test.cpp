@@ -3,12 +3,15 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tessera/hub/llava_trainer.hpp"
 
 #include "catch.hpp"
+#include "support/fidelity_document.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace tessera;
@@ -67,44 +70,88 @@ double largest_error(std::span<const float> actual, const std::vector<float>& ex
   return error / largest;
 }
 
+/// What was measured for a stage.
+struct Row {
+  double gradients = 0, parameters = 0;  // the worst tensor's
+  double losses = 0, drift = 0;          // distance of our and of PyTorch's float32 losses to those in float64
+};
+
+/// Root of the mean square of the distance to the run in float64, over all steps.
+class Distance {
+ public:
+  void add(double loss, const io::json& step) {
+    const double difference = loss - step["loss_float64"].get<double>();
+    squares_ += difference * difference;
+    ++steps_;
+  }
+  double value() const { return std::sqrt(squares_ / steps_); }
+
+ private:
+  double squares_ = 0;
+  int steps_ = 0;
+};
+
 template <class StageT>
-void check_stage(const std::string& stage, int tensors) {
+Row check_stage(const std::string& stage, int tensors) {
   const Golden golden(stage);
   const test::TemporaryFolder out;
   hub::LlavaTrainer<StageT, Llava15<>> trainer(golden.paths(out.path), golden.recipe(),
                                                static_cast<std::int64_t>(golden.run["steps"].size()), 0, 2);
   REQUIRE(trainer.optimizer().parameters().size() == static_cast<std::size_t>(tensors));
-  const auto compare = [&](const std::string& what, std::span<float> train::Parameter::*member, double bound) {
+  const auto worst_error = [&](const std::string& what, std::span<float> train::Parameter::*member) {
+    double worst = 0;
     for (const train::Parameter& p : trainer.optimizer().parameters()) {
       const std::string name = hub::published_name(trainer.names(), p.name);
+      const double error = largest_error(p.*member, golden.values(what + name));
       INFO(what << name);
-      CHECK(largest_error(p.*member, golden.values(what + name)) < bound);
+      CHECK(error < 1e-5);
+      worst = std::max(worst, error);
     }
+    return worst;
   };
-  double worst_loss = 0;
+  Row row;
+  Distance ours, theirs;
   trainer.run({.gradients =
                    [&](auto, double) {
-                     if (trainer.steps_done() == 0) compare("gradient.", &train::Parameter::gradient, 1e-5);
+                     if (trainer.steps_done() == 0) row.gradients = worst_error("gradient.", &train::Parameter::gradient);
                    },
                .step =
                    [&](const hub::TrainingReport& report) {
                      const io::json& expected = golden.run["steps"][static_cast<std::size_t>(report.step)];
                      CHECK(report.learning_rate == Approx(expected["lr"].get<double>()).epsilon(1e-12));
                      CHECK(report.gradient_norm == Approx(expected["grad_norm"].get<double>()).epsilon(1e-3));
-                     worst_loss = std::max(worst_loss, std::abs(report.loss - expected["loss_float64"].get<double>()));
-                     if (report.step == 2) compare("after.", &train::Parameter::values, 1e-5);
+                     ours.add(report.loss, expected);
+                     theirs.add(expected["loss"], expected);
+                     if (report.step == 2) row.parameters = worst_error("after.", &train::Parameter::values);
                      return true;
                    }});
-  // Over the whole run we are as near to float64 as PyTorch's float32 is.
-  INFO("largest distance to the run in float64: " << worst_loss);
-  CHECK(worst_loss <= 2 * golden.run["drift"].get<double>());
+  row.losses = ours.value();
+  row.drift = theirs.value();
+  // Two runs in float32 are not equally near to float64: PyTorch's own with fused attention differs from this one by 3 %.
+  INFO("distance to the run in float64: " << row.losses << ", PyTorch's in float32: " << row.drift);
+  CHECK(row.losses <= 1.1 * row.drift);
+  return row;
+}
+
+void document(const std::vector<std::pair<std::string, Row>>& stages) {
+  std::ostringstream out;
+  out << "LLaVA-1.5's stages over 200 steps against transformers, autograd and torch.optim.AdamW "
+         "(`tests/reference/make_training_runs.py`), on a\ntiny checkpoint. Gradients of the first step and parameters "
+         "after three: max |Δ| / max |reference| of the worst tensor, bound 1e-05.\nLosses: distance to the same run in "
+         "float64 (root mean square over the steps); the bound is 1.1 times that of PyTorch's own run in float32.\n\n"
+         "| stage | gradients | parameters | losses | PyTorch's losses |\n|---|---|---|---|---|\n";
+  const auto number = test::FidelityDocument::number;
+  for (const auto& [stage, row] : stages) {
+    out << "| " << stage << " | " << number(row.gradients) << " | " << number(row.parameters) << " | "
+        << number(row.losses) << " | " << number(row.drift) << " |\n";
+  }
+  test::FidelityDocument::add("Training: LLaVA-1.5's two stages", out.str());
 }
 
 }  // namespace
 
-TEST_CASE("stage 1 follows PyTorch: gradients, parameters, 200 losses") {
-  check_stage<train::llava_stage1>("stage1", 4);
-}
-TEST_CASE("stage 2 follows PyTorch: gradients, parameters, 200 losses") {
-  check_stage<train::llava_stage2>("stage2", 4 + 1 + 2 * 9 + 1 + 1);
+TEST_CASE("both stages follow PyTorch: gradients, parameters, 200 losses") {
+  const Row stage1 = check_stage<train::llava_stage1>("stage1", 4);
+  const Row stage2 = check_stage<train::llava_stage2>("stage2", 4 + 1 + 2 * 9 + 1 + 1);
+  document({{"stage1", stage1}, {"stage2", stage2}});
 }
