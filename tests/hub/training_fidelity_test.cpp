@@ -71,7 +71,7 @@ double largest_error(std::span<const float> actual, const std::vector<float>& ex
 }
 
 /// What was measured for a stage.
-struct Row {
+struct StageResult {
   double gradients = 0, parameters = 0;  // the worst tensor's
   double losses = 0, drift = 0;          // distance of our and of PyTorch's float32 losses to those in float64
 };
@@ -92,7 +92,7 @@ class Distance {
 };
 
 template <class StageT>
-Row check_stage(const std::string& stage, int tensors) {
+StageResult check_stage(const std::string& stage, int tensors) {
   const Golden golden(stage);
   const test::TemporaryFolder out;
   hub::LlavaTrainer<StageT, Llava15<>> trainer(golden.paths(out.path), golden.recipe(),
@@ -109,7 +109,7 @@ Row check_stage(const std::string& stage, int tensors) {
     }
     return worst;
   };
-  Row row;
+  StageResult row;
   Distance ours, theirs;
   trainer.run({.gradients =
                    [&](auto, double) {
@@ -133,7 +133,7 @@ Row check_stage(const std::string& stage, int tensors) {
   return row;
 }
 
-void document(const std::vector<std::pair<std::string, Row>>& stages) {
+void document_stages(const std::vector<std::pair<std::string, StageResult>>& stages) {
   std::ostringstream out;
   out << "LLaVA-1.5's stages over 200 steps against transformers, autograd and torch.optim.AdamW "
          "(`tests/reference/make_training_runs.py`), on a\ntiny checkpoint. Gradients of the first step and parameters "
@@ -151,7 +151,7 @@ void document(const std::vector<std::pair<std::string, Row>>& stages) {
 }  // namespace
 
 TEST_CASE("both stages follow PyTorch: gradients, parameters, 200 losses") {
-  const Row stage1 = check_stage<train::llava_stage1>("stage1", 4);
-  const Row stage2 = check_stage<train::llava_stage2>("stage2", 4 + 1 + 2 * 9 + 1 + 1);
-  document({{"stage1", stage1}, {"stage2", stage2}});
+  const StageResult stage1 = check_stage<train::llava_stage1>("stage1", 4);
+  const StageResult stage2 = check_stage<train::llava_stage2>("stage2", 4 + 1 + 2 * 9 + 1 + 1);
+  document_stages({{"stage1", stage1}, {"stage2", stage2}});
 }
