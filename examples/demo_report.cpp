@@ -94,7 +94,8 @@ io::Curve losses(const std::filesystem::path& folder, const std::string& phase) 
 }
 
 void write_losses(const std::filesystem::path& folder) {
-  io::LineChart chart{.title = "The demo's training", .x_label = "step", .y_label = "loss", .log_y = true, .smoothing = 0.9};
+  io::LineChart chart{
+      .title = "The demo's training", .x_label = "step", .y_label = "loss", .log_y = true, .smoothing = 0.9};
   for (const char* phase : {"tower", "shapes", "language", "stage1", "stage2"}) {
     io::Curve curve = losses(folder, phase);
     if (!curve.x.empty()) chart.curves.push_back(std::move(curve));

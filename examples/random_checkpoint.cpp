@@ -120,7 +120,7 @@ void write_configs(const Options& options, const hub::LlavaConfig<>& config, int
 void write_checkpoint(const Options& options) {
   const std::filesystem::path out = options.out, tokenizer = options.tokenizer;
   const hub::LlavaConfig<> config = config_of(options);
-  std::filesystem::create_directories(out);
+  io::make_folder(out);
   for (const char* name :
        {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"}) {
     if (std::filesystem::exists(tokenizer / name))

@@ -45,9 +45,10 @@ void show_scenes(demo::Answerer& model) {
     const io::Image image = scenes::render(sample.scene);
     std::printf("\nscene %llu\n", static_cast<unsigned long long>(sample.index));
     show(image, 42);
+    const io::Pixels pixels = model.pixels(image);
     for (const scenes::Turn& turn : sample.turns) {
       std::printf("  Q: %s\n  A: ", turn.question.c_str());
-      const std::string answer = model.answer(model.pixels(image), {{"user", turn.question}}, print);
+      const std::string answer = model.answer(pixels, {{"user", turn.question}}, print);
       std::printf("\n  %s truth: %s\n", answer == turn.answer ? "=" : "x", turn.answer.c_str());
     }
   }

@@ -75,7 +75,7 @@ class Demo {
                {.vocab = folder_.config.text.vocab, .positions = 64, .width = 96, .heads = 3, .depth = 2, .inner = 256},
                folder_.config.vision.width),
         language_(folder_.config.text) {
-    std::filesystem::create_directories(options.work);
+    io::make_folder(options.work);
     start_weights(tower_, store_, 1);
     start_weights(language_, store_, 2);
     const float log_scale = std::log(1 / 0.07f);  // CLIP's
@@ -98,8 +98,11 @@ class Demo {
     demo::LanguageLoss loss(language_);
     const std::int64_t steps = options_.steps(800);
     demo::Phase<Llama<>>(language_, phase("language", steps))
-        .run([&](std::int64_t step) { return batches_.texts(step, static_cast<double>(step) / static_cast<double>(steps)); },
-             loss);
+        .run(
+            [&](std::int64_t step) {
+              return batches_.texts(step, static_cast<double>(step) / static_cast<double>(steps));
+            },
+            loss);
   }
 
   /// A LLaVA folder with a new projector.
@@ -107,10 +110,11 @@ class Demo {
     MLPProjector<2> projector(tower_.width(), language_.width());
     start_weights(projector, store_, 3);
     const std::filesystem::path start = options_.work / "start";
-    std::filesystem::create_directories(start);
+    io::make_folder(start);
     for (const char* name : {"config.json", "generation_config.json", "chat_template.jinja", "preprocessor_config.json",
                              "processor_config.json", "tokenizer.json", "tokenizer_config.json"})
-      std::filesystem::copy_file(options_.shape / name, start / name, std::filesystem::copy_options::overwrite_existing);
+      std::filesystem::copy_file(options_.shape / name, start / name,
+                                 std::filesystem::copy_options::overwrite_existing);
     Bf16Tensors tensors;
     tensors.add("vision_tower.", tower_.vision_model);
     tensors.add("vision_tower.post_layernorm.", tower_.post_layernorm);
@@ -120,7 +124,9 @@ class Demo {
   }
 
   void write_stage_data() const {
-    const auto samples = [&](std::int64_t steps) { return static_cast<std::size_t>(options_.steps(steps) * stage_batch); };
+    const auto samples = [&](std::int64_t steps) {
+      return static_cast<std::size_t>(options_.steps(steps) * stage_batch);
+    };
     cli::ProgressBar bar("scenes", true);
     demo::StageData{.folder = options_.work,
                     .single_scenes = samples(200),

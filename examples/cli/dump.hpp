@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tessera/core/tensor.hpp"
+#include "tessera/io/atomic_file.hpp"
 #include "tessera/io/image_processor.hpp"
 #include "tessera/io/npy.hpp"
 
@@ -17,9 +18,7 @@ class Dump {
  public:
   /// An empty folder name: nothing is wanted.
   explicit Dump(std::filesystem::path folder) : folder_(std::move(folder)) {
-    std::error_code error;
-    if (wanted()) std::filesystem::create_directories(folder_, error);
-    if (error) fail(folder_.string(), ": the folder cannot be made: ", error.message());
+    if (wanted()) io::make_folder(folder_);
   }
   bool wanted() const { return !folder_.empty(); }
 

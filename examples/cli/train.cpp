@@ -82,19 +82,13 @@ void write_padded(const std::filesystem::path& file, std::span<const io::Labelle
   io::write_npy(file, DType::i64, shape, std::as_bytes(std::span(values)));
 }
 
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(folder.string(), ": the folder cannot be made: ", error.message());
-}
-
 template <class StageT, class Model>
 void train_stage(const TrainOptions& options) {
   hub::LlavaTrainer<StageT, Model> trainer(
       options.paths, options.recipe(), options.steps, options.schedule_steps, options.runtime.threads,
       options.skip_broken ? io::ConversationData::Broken::skip : io::ConversationData::Broken::refuse);
   for (const std::string& line : trainer.data().skipped()) std::fprintf(stderr, "skipped: %s\n", line.c_str());
-  make_folder(options.paths.out);
+  io::make_folder(options.paths.out);
   if (options.resume) trainer.resume();
   TrainingLog log(options.log, options.plot, trainer.steps_done());
   ProgressBar bar("train", !options.quiet);
@@ -103,7 +97,7 @@ void train_stage(const TrainOptions& options) {
   trainer.run({.gradients =
                    [&](std::span<const io::LabelledIds> texts, double loss) {
                      if (std::exchange(dumped, true)) return;
-                     make_folder(dump);
+                     io::make_folder(dump);
                      const float value = static_cast<float>(loss);
                      io::write_npy(dump / "loss.npy", DType::f32, std::vector<std::int64_t>{},
                                    std::as_bytes(std::span(&value, 1)));
@@ -125,7 +119,7 @@ void train_stage(const TrainOptions& options) {
   trainer.write_model();
   log.plot("Loss of stage " + std::to_string(options.stage));
   if (!dump.empty()) {
-    make_folder(dump);
+    io::make_folder(dump);
     hub::write_trained_tensors(dump / "after.safetensors", trainer.optimizer(), trainer.names(),
                                &train::Parameter::values);
   }

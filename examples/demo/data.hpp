@@ -31,7 +31,8 @@ inline scenes::SceneOptions world(World seed, int min_objects, int max_objects) 
   return options;
 }
 
-/// Scenes of one object at first; the share of those with up to three grows to all of them when `progress` is 1 / mixing.
+/// Scenes of one object at first; the share of those with up to three grows to all of them when `progress` is 1 /
+/// mixing.
 inline scenes::Scene curriculum_scene(World seed, double progress, double mixing, std::uint64_t index) {
   scenes::Random random(mix(static_cast<std::uint64_t>(seed)) ^ index);
   const bool mixed = random.between(0, 9999) < 10000 * mixing * progress;
@@ -71,8 +72,9 @@ class Batches {
     return batch;
   }
 
-  /// Images of many objects, every other one in a colour that has no name. Shapes are learnt from these alone, colours from
-  /// the others: so no shape is tied to the colours that it is seen in, and new pairs of shape and colour can be read.
+  /// Images of many objects, every other one in a colour that has no name. Shapes are learnt from these alone, colours
+  /// from the others: so no shape is tied to the colours that it is seen in, and new pairs of shape and colour can be
+  /// read.
   TowerBatch crowded(std::int64_t step) const {
     TowerBatch batch;
     for (int i = 0; i < tower_size_; ++i) {
@@ -161,7 +163,7 @@ struct StageData {
   /// Writes images/*.png, stage1.jsonl and stage2.jsonl; files that are there already are complete and stay.
   void write(const std::function<void(std::size_t done, std::size_t all)>& progress) const {
     const std::size_t pool = single_scenes + mixed_scenes;
-    std::filesystem::create_directories(folder / "images");
+    io::make_folder(folder / "images");
     for (std::size_t i = 0; i < pool; ++i) {
       const auto file = folder / "images" / scenes::image_name(i);
       if (!std::filesystem::exists(file)) io::write_png(file, scenes::render(scene(i)));
@@ -171,12 +173,12 @@ struct StageData {
       const std::size_t index = single_scenes + i % mixed_scenes;
       scenes::Random random(mix(31) ^ i);
       const scenes::Scene scene = this->scene(index);
-      return scenes::Sample{index, scene, scenes::make_turns(scene, scenes::Split::train, scenes::Task::detail, random)};
+      return scenes::Sample{index, scene,
+                            scenes::make_turns(scene, scenes::Split::train, scenes::Task::detail, random)};
     });
     write_lines("stage2.jsonl", single_talks + mixed_talks, [&](std::size_t i) {
       const bool single = i < single_talks;
-      const std::size_t index =
-          single ? i % single_scenes : single_scenes + (i - single_talks) % mixed_scenes;
+      const std::size_t index = single ? i % single_scenes : single_scenes + (i - single_talks) % mixed_scenes;
       scenes::Random random(mix(32) ^ i);
       const scenes::Scene scene = this->scene(index);
       return scenes::Sample{index, scene, talk(scene, 5, random)};

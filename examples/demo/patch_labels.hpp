@@ -20,7 +20,7 @@ namespace tessera::demo {
 /// centre of an object is there.
 inline constexpr std::array<int, 5> patch_classes = {
     1 + static_cast<int>(scenes::shape_names.size()), 1 + static_cast<int>(scenes::color_names.size()),
-    1 + static_cast<int>(scenes::size_names.size()), 1 + scenes::places_per_side * scenes::places_per_side, 2};
+    1 + static_cast<int>(scenes::size_names.size()), 1 + scenes::places_per_side* scenes::places_per_side, 2};
 enum PatchAttribute : std::size_t { shape, color, size, place, center };
 
 /// All classes of all attributes side by side.
@@ -30,8 +30,8 @@ inline constexpr int patch_scores =
 /// The class of each attribute, or train::ignored_label.
 using PatchLabels = std::array<int, patch_classes.size()>;
 
-/// Labels of a scene's patches, row after row. A patch belongs to the object whose box covers most of it, or whose centre
-/// it has; `attributes(object)` gives the classes of an object's patches.
+/// Labels of a scene's patches, row after row. A patch belongs to the object whose box covers most of it, or whose
+/// centre it has; `attributes(object)` gives the classes of an object's patches.
 template <class Attributes>
 std::vector<PatchLabels> patch_labels(const scenes::Scene& scene, int patch, Attributes&& attributes) {
   const int columns = scene.width / patch, rows = scene.height / patch;
@@ -48,8 +48,8 @@ std::vector<PatchLabels> patch_labels(const scenes::Scene& scene, int patch, Att
           return std::max(0, std::min(high, (index + 1) * patch) - std::max(low, index * patch));
         };
         const bool has_center = x == center_x && y == center_y;
-        const int covered = overlap(box.left, box.right, x) * overlap(box.top, box.bottom, y) +
-                            (has_center ? patch * patch : 0);
+        const int covered =
+            overlap(box.left, box.right, x) * overlap(box.top, box.bottom, y) + (has_center ? patch * patch : 0);
         const auto at = static_cast<std::size_t>(y * columns + x);
         if (covered <= most[at]) continue;
         most[at] = covered;
@@ -67,8 +67,8 @@ inline PatchLabels all_attributes(const scenes::Object& object) {
 }
 
 /// Mean cross entropy for each attribute over the patches that have a label of it, summed over the attributes. Patches
-/// of objects weigh more, about as much in all as the empty rest. scores, dscores: [patches, patch_scores]; the gradient
-/// is added to dscores.
+/// of objects weigh more, about as much in all as the empty rest. scores, dscores: [patches, patch_scores]; the
+/// gradient is added to dscores.
 inline double patch_loss(Mat<const float> scores, std::span<const PatchLabels> labels, Mat<float> dscores) {
   constexpr double weight_of_objects = 6;
   const auto weight_of = [&](const PatchLabels& patch, std::size_t attribute) {

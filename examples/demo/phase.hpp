@@ -1,5 +1,6 @@
 #pragma once
-// One phase of the demo's training: AdamW under LLaVA's schedule over whatever loss, with progress, and resumed after a kill.
+// One phase of the demo's training: AdamW under LLaVA's schedule over whatever loss, with progress, and resumed after a
+// kill.
 
 #include <cmath>
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tessera/hub/training_files.hpp"
 #include "tessera/io/prefetch.hpp"
@@ -41,8 +43,8 @@ class Phase {
         optimizer_(parameters(model), {.beta2 = 0.98}) {}
 
   /// Runs the steps that are not done yet. `make(step)` prepares a batch, ahead and on another thread;
-  /// `loss(context, batch)` runs it forward and backward. Both depend on nothing but their arguments, so that a resumed run ends
-  /// with the same bytes.
+  /// `loss(context, batch)` runs it forward and backward. Both depend on nothing but their arguments, so that a resumed
+  /// run ends with the same bytes.
   template <class Make, class Loss>
   void run(Make&& make, Loss&& loss) {
     io::remove_abandoned_files(options_.folder);
@@ -51,9 +53,8 @@ class Phase {
     cli::TrainingLog log(file(".jsonl"), file(".png"), first);
     cli::ProgressBar bar(options_.name, true);
     using Batch = decltype(make(first));
-    io::Prefetcher<Batch> batches(static_cast<std::size_t>(options_.steps - first), 1, 4, [&](std::size_t i) {
-      return make(first + static_cast<std::int64_t>(i));
-    });
+    io::Prefetcher<Batch> batches(static_cast<std::size_t>(options_.steps - first), 1, 4,
+                                  [&](std::size_t i) { return make(first + static_cast<std::int64_t>(i)); });
     while (optimizer_.steps() < options_.steps) {
       const Batch batch = *batches.next();
       log.add(advance(batch, loss));
@@ -90,12 +91,7 @@ class Phase {
   hub::TrainingReport advance(const Batch& batch, Loss& loss) {
     hub::TrainingReport report{.step = optimizer_.steps(), .tokens = batch.rows()};
     gradients_.zero();
-    Arena counting;
-    Ctx plan(ops_, counting, gradients_, options_.threads);
-    loss(plan, batch);
-    if (counting.peak() > arena_.size()) arena_ = Arena(counting.peak());
-    Ctx c(ops_, arena_, gradients_, options_.threads);
-    report.loss = loss(c, batch);
+    report.loss = run_pass(ops_, arena_, gradients_, options_.threads, [&](Ctx& c) { return loss(c, batch); });
     report.gradient_norm = optimizer_.gradient_norm();
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm))
       fail(options_.name, ": step ", report.step, ": loss ", report.loss, ", gradient norm ", report.gradient_norm);

@@ -1,6 +1,6 @@
 #pragma once
-// The demo's vision tower with all that trains it: CLIP's text half and projections, and heads that tell for every patch
-// what covers it.
+// The demo's vision tower with all that trains it: CLIP's text half and projections, and heads that tell for every
+// patch what covers it.
 
 #include <algorithm>
 #include <array>
@@ -120,8 +120,7 @@ class TowerLoss {
 
     const float log_scale = std::min(model_.logit_scale.values()[0], largest_log_scale);
     float dlog_scale = 0;
-    const double loss =
-        train::Contrastive<float>::loss(c.arena, image, text, log_scale, dimage, dtext, dlog_scale);
+    const double loss = train::Contrastive<float>::loss(c.arena, image, text, log_scale, dimage, dtext, dlog_scale);
     if (log_scale < largest_log_scale) c.gradients(model_.logit_scale).data[0] += dlog_scale;
 
     model_.text_projection.template backward<both>(c, saved_.text_projection, dtext, dwords);

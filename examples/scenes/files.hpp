@@ -22,22 +22,12 @@ namespace tessera::scenes {
 /// 3], in the order of data.json.
 enum class ImageFiles : std::uint8_t { png, npy };
 
-namespace detail {
-
-inline void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(folder.string(), ": the folder cannot be made: ", error.message());
-}
-
-}  // namespace detail
-
 /// Writes `count` samples from scene number `first` on into `folder`, which is made. `data.json` comes last: where it
 /// is, the data set is complete.
 inline void write_dataset(const DatasetOptions& options, std::uint64_t first, std::size_t count, ImageFiles files,
                           const std::filesystem::path& folder) {
   validate(options);
-  detail::make_folder(files == ImageFiles::png ? folder / "images" : folder);
+  io::make_folder(files == ImageFiles::png ? folder / "images" : folder);
   std::error_code absent;
   std::filesystem::remove(folder / "data.json", absent);
   std::vector<std::uint8_t> pixels;

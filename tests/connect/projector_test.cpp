@@ -5,11 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
 #include "tessera/connect/concept.hpp"
 #include "tessera/layer/sequential.hpp"
 #include "tessera/model/initialize.hpp"
 #include "tessera/ops/reference.hpp"
+
+#include "catch.hpp"
 
 using namespace tessera;
 
@@ -53,7 +54,8 @@ TEST_CASE("an MLP projector is its linear layers with activations between them")
   Ops64 ops;
   WeightStore store;
   MLPProjector<3, Silu> projector(5, 4);
-  Sequential same(Linear<>(5, 4, true), Activate<Silu>(4), Linear<>(4, 4, true), Activate<Silu>(4), Linear<>(4, 4, true));
+  Sequential same(Linear<>(5, 4, true), Activate<Silu>(4), Linear<>(4, 4, true), Activate<Silu>(4),
+                  Linear<>(4, 4, true));
   const auto deviation = [](int) { return 0.5f; };
   initialize(projector, ops, store, 7, deviation);
   initialize(same, ops, store, 7, deviation);

@@ -21,10 +21,13 @@ Tokenizer byte_tokenizer() {
     std::snprintf(name.data(), name.size(), "<0x%02X>", byte);
     vocabulary[name.data()] = 3 + byte;
   }
-  const json end{{"id", 2},          {"content", "</s>"}, {"special", true},     {"single_word", false},
-                 {"lstrip", false},  {"rstrip", false},   {"normalized", false}};
-  const json model{{"type", "BPE"},       {"vocab", vocabulary},  {"merges", json::array()},
-                   {"unk_token", "<unk>"}, {"byte_fallback", true}};
+  const json end{{"id", 2},         {"content", "</s>"}, {"special", true},    {"single_word", false},
+                 {"lstrip", false}, {"rstrip", false},   {"normalized", false}};
+  const json model{{"type", "BPE"},
+                   {"vocab", vocabulary},
+                   {"merges", json::array()},
+                   {"unk_token", "<unk>"},
+                   {"byte_fallback", true}};
   return Tokenizer::from_json(json{{"model", model}, {"added_tokens", {end}}}.dump(), "fuzz");
 }
 

@@ -1,18 +1,17 @@
 // Every published LLaVA layout against the reference's numbers: pixels, ids, hidden states, features, logits, text.
 // The measured errors are a section of docs/fidelity.md.
 
-#include <cstdlib>
-#include <fstream>
 #include <iomanip>
 #include <sstream>
 
-#include "catch.hpp"
-#include "hub/llava_cases.hpp"
-#include "support/fidelity_document.hpp"
 #include "tessera/model/generate.hpp"
 #include "tessera/model/session.hpp"
 #include "tessera/ops/native.hpp"
 #include "tessera/ops/reference.hpp"
+
+#include "catch.hpp"
+#include "hub/llava_cases.hpp"
+#include "support/fidelity_document.hpp"
 
 using namespace tessera;
 using test::LlavaCase;

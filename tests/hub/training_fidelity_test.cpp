@@ -76,18 +76,20 @@ struct StageResult {
   double losses = 0, drift = 0;          // distance of our and of PyTorch's float32 losses to those in float64
 };
 
-/// Root of the mean square of the distance to the run in float64, over all steps.
+/// How far the losses of a run are from those in float64.
 class Distance {
  public:
   void add(double loss, const io::json& step) {
     const double difference = loss - step["loss_float64"].get<double>();
+    largest_ = std::max(largest_, std::abs(difference));
     squares_ += difference * difference;
     ++steps_;
   }
-  double value() const { return std::sqrt(squares_ / steps_); }
+  double largest() const { return largest_; }
+  double mean() const { return std::sqrt(squares_ / steps_); }  // root of the mean square
 
  private:
-  double squares_ = 0;
+  double largest_ = 0, squares_ = 0;
   int steps_ = 0;
 };
 
@@ -113,7 +115,8 @@ StageResult check_stage(const std::string& stage, int tensors) {
   Distance ours, theirs;
   trainer.run({.gradients =
                    [&](auto, double) {
-                     if (trainer.steps_done() == 0) row.gradients = worst_error("gradient.", &train::Parameter::gradient);
+                     if (trainer.steps_done() == 0)
+                       row.gradients = worst_error("gradient.", &train::Parameter::gradient);
                    },
                .step =
                    [&](const hub::TrainingReport& report) {
@@ -125,11 +128,13 @@ StageResult check_stage(const std::string& stage, int tensors) {
                      if (report.step == 2) row.parameters = worst_error("after.", &train::Parameter::values);
                      return true;
                    }});
-  row.losses = ours.value();
-  row.drift = theirs.value();
-  // Two runs in float32 are not equally near to float64: PyTorch's own with fused attention differs from this one by 3 %.
+  row.losses = ours.mean();
+  row.drift = theirs.mean();
+  // As near to float64 as PyTorch's float32 is. Both round, each in its own order, so either may be the nearer one.
   INFO("distance to the run in float64: " << row.losses << ", PyTorch's in float32: " << row.drift);
   CHECK(row.losses <= 1.1 * row.drift);
+  INFO("largest: " << ours.largest() << ", PyTorch's: " << theirs.largest());
+  CHECK(ours.largest() <= 1.1 * theirs.largest());
   return row;
 }
 
@@ -137,7 +142,8 @@ void document_stages(const std::vector<std::pair<std::string, StageResult>>& sta
   std::ostringstream out;
   out << "LLaVA-1.5's stages over 200 steps against transformers, autograd and torch.optim.AdamW "
          "(`tests/reference/make_training_runs.py`), on a\ntiny checkpoint. Gradients of the first step and parameters "
-         "after three: max |Δ| / max |reference| of the worst tensor, bound 1e-05.\nLosses: distance to the same run in "
+         "after three: max |Δ| / max |reference| of the worst tensor, bound 1e-05.\nLosses: distance to the same run "
+         "in "
          "float64 (root mean square over the steps); the bound is 1.1 times that of PyTorch's own run in float32.\n\n"
          "| stage | gradients | parameters | losses | PyTorch's losses |\n|---|---|---|---|---|\n";
   const auto number = test::FidelityDocument::number;

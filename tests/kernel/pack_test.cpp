@@ -37,7 +37,7 @@ TEST_CASE("pack_weight follows the layout for every pair of types, from unaligne
   for (const DType source_type : {DType::f32, DType::bf16, DType::f16})
     for (const DType format : {DType::f32, DType::bf16, DType::f16})
       for (const int n : {1, 16, 35})
-        for (const int k : {1, 2, 63, 256, 387}) {
+        for (const int k : {1, 2, 63, 64, 131, 256, 387}) {
           CAPTURE(name_of(source_type), name_of(format), n, k);
           const std::vector<float> numbers = random_numbers(std::size_t(n) * k, 1);
           const std::vector<std::uint16_t> halves = encode_all(source_type, numbers);

@@ -4,12 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
-#include "support/errors.hpp"
 #include "tessera/language/llama.hpp"
 #include "tessera/model/initialize.hpp"
 #include "tessera/ops/native_training.hpp"
 #include "tessera/ops/reference.hpp"
+
+#include "catch.hpp"
+#include "support/errors.hpp"
 
 using namespace tessera;
 

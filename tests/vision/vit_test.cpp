@@ -4,10 +4,11 @@
 
 #include <vector>
 
-#include "catch.hpp"
-#include "support/errors.hpp"
 #include "tessera/model/initialize.hpp"
 #include "tessera/ops/reference.hpp"
+
+#include "catch.hpp"
+#include "support/errors.hpp"
 
 using namespace tessera;
 
@@ -31,7 +32,8 @@ std::vector<double> rows(const FeatureSelection& selection, int count = 1, int f
   const std::vector<float> pixels = images(first + count);
   std::vector<double> y(static_cast<std::size_t>(count) * tower.tokens() * tower.out());
   const auto encode = [&](Context<ops::Reference<double>>& c) {
-    infer(tower, c, pixels.data() + first * tower.pixels(), count, dense(y.data(), count * tower.tokens(), tower.out()));
+    infer(tower, c, pixels.data() + first * tower.pixels(), count,
+          dense(y.data(), count * tower.tokens(), tower.out()));
   };
   Arena arena = plan_workspace(ops, 1, encode);
   Context<ops::Reference<double>> c(ops, arena, 1);

@@ -64,4 +64,17 @@ struct TrainingContext : Context<OpsT> {
   const Gradients<typename OpsT::Scalar>& gradients;
 };
 
+/// Runs `pass(context)`, forward and backward, in an arena that is made larger first where the pass needs more. The
+/// pass is called twice, as the first call counts (see Arena); returns what the second one does.
+template <class OpsT, class Pass>
+auto run_pass(const OpsT& ops, Arena& arena, const Gradients<typename OpsT::Scalar>& gradients, int threads,
+              Pass&& pass) {
+  Arena counting;
+  TrainingContext<OpsT> plan(ops, counting, gradients, threads);
+  pass(plan);
+  if (counting.peak() > arena.size()) arena = Arena(counting.peak());
+  TrainingContext<OpsT> c(ops, arena, gradients, threads);
+  return pass(c);
+}
+
 }  // namespace tessera

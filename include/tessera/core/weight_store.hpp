@@ -25,7 +25,8 @@ class WeightStore {
   }
 
  private:
-  // Owns an object of any type. Not std::shared_ptr<const void>: <memory> alone takes a fifth of the time to parse core.
+  // Owns an object of any type. Not std::shared_ptr<const void>: <memory> alone takes a fifth of the time to parse
+  // core.
   class Kept {
    public:
     template <class T>

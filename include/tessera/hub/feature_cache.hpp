@@ -64,10 +64,7 @@ class FeatureCache {
  public:
   FeatureCache(std::uint64_t salt, std::size_t memory_limit, std::filesystem::path folder = {})
       : salt_(salt), memory_limit_(memory_limit), folder_(std::move(folder)) {
-    if (folder_.empty()) return;
-    std::error_code error;
-    std::filesystem::create_directories(folder_, error);
-    if (error) fail(folder_.string(), ": the folder cannot be made: ", error.message());
+    if (!folder_.empty()) io::make_folder(folder_);
   }
 
   std::uint64_t key(const std::filesystem::path& image) const {

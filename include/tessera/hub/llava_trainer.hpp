@@ -75,7 +75,7 @@ class LlavaTrainer {
   const io::NameMap& names() const { return names_; }
 
   void save() const {
-    std::filesystem::create_directories(paths_.out);
+    io::make_folder(paths_.out);
     write_training_state(state_file(), optimizer_, description_);
   }
   /// Goes on from the last save(), if there is one.

@@ -102,4 +102,11 @@ inline void remove_abandoned_files(const std::filesystem::path& folder) {
   }
 }
 
+/// Makes a folder and those above it, unless they are there. Throws Error.
+inline void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(folder.string(), ": the folder cannot be made: ", error.message());
+}
+
 }  // namespace tessera::io

@@ -204,7 +204,7 @@ struct Llama {
     const Mat<S> state = c.arena.template zeros<S>(dy.rows, dy.cols);
     model.norm.template backward<N.inner()>(c, saved.norm, dy, state);
     const AttentionInputs<S> inputs{.rope = &rope, .unrotate = &unrotate, .sequences = &sequences};
-    c.ops.add(c, backward_blocks<N.inner()>(c, model.layers, saved.blocks, state, inputs, [](auto&&...) {}), dx);
+    c.ops.add(c, backward_blocks<N.inner()>(c, model.layers, saved.blocks, state, inputs), dx);
   }
 
   /// logits: [rows of hidden, vocab].
@@ -225,8 +225,7 @@ struct Llama {
       if (cache != nullptr) kv = cache->block(static_cast<int>(block));
       return inputs;
     };
-    const Mat<const S> last =
-        forward_blocks<N.inner()>(c, model.layers, x, inputs_of, saved.blocks, [](auto&&...) {});
+    const Mat<const S> last = forward_blocks<N.inner()>(c, model.layers, x, inputs_of, saved.blocks);
     model.norm.template forward<N.inner()>(c, last, y, saved.norm);
   }
 

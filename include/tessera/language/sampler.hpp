@@ -37,7 +37,8 @@ void check_logits(std::span<const S> logits) {
   if (!numbers || !std::isfinite(largest)) fail("the logits are not numbers: one is NaN, or the largest is not finite");
 }
 
-/// The tokens that a repetition penalty is for (Keskar et al. 2019, "CTRL"): their scores become less likely by a factor.
+/// The tokens that a repetition penalty is for (Keskar et al. 2019, "CTRL"): their scores become less likely by a
+/// factor.
 class RepetitionPenalty {
  public:
   RepetitionPenalty(float factor, int vocab) : factor_(factor), seen_(static_cast<std::size_t>(vocab), false) {}
@@ -64,7 +65,8 @@ class RepetitionPenalty {
 /// Holds its memory and its random state: the same options and logits give the same tokens on every machine.
 class Sampler {
  public:
-  Sampler(const SamplerOptions& options, int vocab) : options_(options), random_(options.seed), repetition_(options.repetition_penalty, vocab) {
+  Sampler(const SamplerOptions& options, int vocab)
+      : options_(options), random_(options.seed), repetition_(options.repetition_penalty, vocab) {
     if (!(options.temperature >= 0) || options.top_k < 0 || !(options.top_p > 0 && options.top_p <= 1) ||
         !(options.min_p >= 0 && options.min_p <= 1) || !(options.repetition_penalty > 0)) {
       fail("sampler: temperature ", options.temperature, " (at least 0), top_k ", options.top_k,

@@ -104,8 +104,8 @@ struct Attention {
     if constexpr (N.any()) saved.q = q, saved.k = k, saved.v = v;
   }
 
-  /// `inputs` as in forward. Not for a layer that ran with a cache. The gradient of the residual is dy itself: its owner
-  /// adds it.
+  /// `inputs` as in forward. Not for a layer that ran with a cache. The gradient of the residual is dy itself: its
+  /// owner adds it.
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, const AttentionInputs<S>& inputs) const {
     const Arena::Scope scope(c.arena);

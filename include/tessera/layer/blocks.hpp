@@ -10,8 +10,8 @@
 
 namespace tessera {
 
-/// y = z + mlp(norm2(z)), z = x + attention(norm1(x)): a pre-norm block. What derives from it builds the parts and lists
-/// them under their published names.
+/// y = z + mlp(norm2(z)), z = x + attention(norm1(x)): a pre-norm block. What derives from it builds the parts and
+/// lists them under their published names.
 template <class NormT, class AttentionT, class FeedForwardT>
 struct PreNormBlock {
   using Norm = NormT;
@@ -76,12 +76,19 @@ struct BlockList {
   }
 };
 
+/// For who does not look at the states between blocks.
+struct IgnoreStates {
+  template <class State>
+  void operator()(std::size_t, State) const {}
+};
+
 /// Runs blocks one after the other from x on and returns the last state, which lives to the end of the caller's scope
 /// (with N.any(): until the backward pass, as all states do). `inputs(i)` goes into block i; `seen(i, state)` gets the
 /// state before block i, and the last one.
-template <Need N, class Ctx, class Block, class SavedBlocks, class Inputs, class Seen, class S = typename Ctx::Scalar>
+template <Need N, class Ctx, class Block, class SavedBlocks, class Inputs, class Seen = IgnoreStates,
+          class S = typename Ctx::Scalar>
 Mat<const S> forward_blocks(Ctx& c, const std::vector<Block>& blocks, Input<S> x, Inputs&& inputs, SavedBlocks& saved,
-                            Seen&& seen) {
+                            Seen seen = {}) {
   std::array<Mat<S>, 2> states{};  // two take turns, unless backward reads every one
   Mat<const S> state = x;
   saved.resize(blocks.size());
@@ -98,9 +105,9 @@ Mat<const S> forward_blocks(Ctx& c, const std::vector<Block>& blocks, Input<S> x
 
 /// The way back: dstate is the gradient of the last state; that of x is returned, in the caller's scope. `seen(i,
 /// dstate)` may add to the gradient of the state before block i, and of the last one.
-template <Need N, class Ctx, class Block, class SavedBlocks, class Seen, class S = typename Ctx::Scalar>
+template <Need N, class Ctx, class Block, class SavedBlocks, class Seen = IgnoreStates, class S = typename Ctx::Scalar>
 Mat<S> backward_blocks(Ctx& c, const std::vector<Block>& blocks, const SavedBlocks& saved, Mat<S> dstate,
-                       const AttentionInputs<S>& inputs, Seen&& seen) {
+                       const AttentionInputs<S>& inputs, Seen seen = {}) {
   Mat<S> before = c.arena.template zeros<S>(dstate.rows, dstate.cols);
   for (std::size_t i = blocks.size(); i > 0; --i) {
     seen(i, dstate);

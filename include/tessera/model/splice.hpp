@@ -11,8 +11,8 @@
 
 namespace tessera {
 
-/// How a Vlm's slots meet: `embed` makes the language model's rows from ids and image rows, `count` tells how many image
-/// rows ids take, `check` refuses ids that do not fit, and for training `embed_backward` splits a gradient again.
+/// How a Vlm's slots meet: `embed` makes the language model's rows from ids and image rows, `count` tells how many
+/// image rows ids take, `check` refuses ids that do not fit, and for training `embed_backward` splits a gradient again.
 template <class T>
 concept Splice = requires(const T& splice, std::span<const int> ids) {
   { splice.count(ids) } -> std::same_as<int>;

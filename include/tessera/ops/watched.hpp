@@ -49,8 +49,11 @@ class Watched : public Base {
     Base::activate(run, act, x);
     check(run, "the activation after", {}, x);
   }
-  void gate(Run& run, Activation act, Mat<const S> gate, Mat<const S> up, Mat<S> y) const
-      requires requires(const Base& base) { base.gate(run, act, gate, up, y); } {
+  void gate(Run& run, Activation act, Mat<const S> gate, Mat<const S> up, Mat<S> y) const requires
+      requires(const Base& base) {
+    base.gate(run, act, gate, up, y);
+  }
+  {
     Base::gate(run, act, gate, up, y);
     check(run, "the gate after", {}, y);
   }

@@ -61,12 +61,8 @@ class Step {
     const Sequences sequences(batch.ends);
     model_.splice.check(batch.ids, model_.language.vocab(), batch.images * model_.image_tokens());
     next_.collect(batch.labels, sequences);
-    Arena counting;
-    TrainingContext<OpsT> plan(ops_, counting, gradients_, threads_);
-    pass<Needs>(plan, batch, sequences, scale);
-    if (counting.peak() > arena_.size()) arena_ = Arena(counting.peak());
-    TrainingContext<OpsT> c(ops_, arena_, gradients_, threads_);
-    return pass<Needs>(c, batch, sequences, scale);
+    return run_pass(ops_, arena_, gradients_, threads_,
+                    [&](TrainingContext<OpsT>& c) { return pass<Needs>(c, batch, sequences, scale); });
   }
 
   template <class Needs>

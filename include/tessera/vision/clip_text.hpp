@@ -71,8 +71,7 @@ struct ClipText {
     const Mat<S> first = state_mat(texts.rows()), pooled = state_mat(texts.count());
     embed(c, ids, texts, first);
     const Mat<const S> last = forward_blocks<N.inner()>(
-        c, encoder.layers, first, [&](std::size_t) { return AttentionInputs<S>{.sequences = &texts}; }, saved.blocks,
-        [](auto&&...) {});
+        c, encoder.layers, first, [&](std::size_t) { return AttentionInputs<S>{.sequences = &texts}; }, saved.blocks);
     if (!c.arena.counting())
       each_last(texts, [&](int text, int row) { copy<S>(last.rows_at(row, 1), pooled.rows_at(text, 1)); });
     final_layer_norm.template forward<N.inner()>(c, pooled, y, saved.norm);
@@ -88,8 +87,7 @@ struct ClipText {
     final_layer_norm.template backward<N.inner()>(c, saved.norm, dy, pooled);
     if (!c.arena.counting())
       each_last(texts, [&](int text, int row) { copy<S>(pooled.rows_at(text, 1), last.rows_at(row, 1)); });
-    const Mat<S> first = backward_blocks<N.inner()>(c, encoder.layers, saved.blocks, last, {.sequences = &texts},
-                                                    [](auto&&...) {});
+    const Mat<S> first = backward_blocks<N.inner()>(c, encoder.layers, saved.blocks, last, {.sequences = &texts});
     if constexpr (N.dw) {
       embeddings.token_embedding.backward(c, ids, first);
       const Mat<S> positions = c.gradients(embeddings.position_embedding.weight);

@@ -159,7 +159,8 @@ struct ViT {
     embed<N>(c, images, sequences, embedded, saved);
     pre_layrnorm.template forward<N.inner()>(c, embedded, first, saved.norm);
     forward_blocks<N.inner()>(
-        c, encoder.layers, first, [&](std::size_t) { return AttentionInputs<S>{.sequences = &sequences}; }, saved.blocks,
+        c, encoder.layers, first, [&](std::size_t) { return AttentionInputs<S>{.sequences = &sequences}; },
+        saved.blocks,
         [&](std::size_t index, Mat<const S> state) { hand_on<S>(c, static_cast<int>(index), sequences, state, y); });
   }
 
