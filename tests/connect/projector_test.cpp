@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "tessera/connect/concat.hpp"
 #include "tessera/connect/concept.hpp"
 #include "tessera/layer/sequential.hpp"
 #include "tessera/model/initialize.hpp"
 #include "tessera/ops/reference.hpp"
 
 #include "catch.hpp"
+#include "support/errors.hpp"
 
 using namespace tessera;
 
@@ -18,17 +20,17 @@ namespace {
 
 using Ops64 = ops::Reference<double>;
 
+/// What comes out, in `out_count` rows, for `count` rows of the numbers 0, 0.1, 0.2, …
 template <class Layer>
-std::vector<double> rows(const Layer& layer, Ops64& ops, int in) {
-  constexpr int count = 3;
+std::vector<double> rows(const Layer& layer, Ops64& ops, int in, int count = 3, int out_count = 3) {
   Arena arena(1 << 16);
   Context<Ops64> c(ops, arena, 1);
   const Mat<double> x = arena.mat<double>(count, in);
   for (int r = 0; r < count; ++r) {
-    for (int k = 0; k < in; ++k) x(r, k) = 0.3 * r - 0.2 * k;
+    for (int k = 0; k < in; ++k) x(r, k) = 0.1 * (r * in + k);
   }
-  std::vector<double> y(static_cast<std::size_t>(count) * layer.out());
-  infer(layer, c, x, dense(y.data(), count, layer.out()));
+  std::vector<double> y(static_cast<std::size_t>(out_count) * layer.out());
+  infer(layer, c, x, dense(y.data(), out_count, layer.out()));
   return y;
 }
 
@@ -60,4 +62,23 @@ TEST_CASE("an MLP projector is its linear layers with activations between them")
   initialize(projector, ops, store, 7, deviation);
   initialize(same, ops, store, 7, deviation);
   CHECK(rows(projector, ops, 5) == rows(same, ops, 5));
+}
+
+TEST_CASE("a concatenating projector is a linear layer over groups of rows") {
+  static_assert(Connector<ConcatProjector<4>>);
+  static_assert(ConcatProjector<4, 1408, 4096>::in_width == 1408);
+  const ConcatProjector<4> paper(1408, 4096);
+  CHECK(paper.in() == 1408);
+  CHECK(paper.tokens(1024) == 256);  // MiniGPT-v2: 448 x 448 pixels in patches of 14
+  CHECK(test::error_message([&] { return paper.tokens(577); }) ==
+        "the vision encoder makes 577 tokens, the connector joins groups of 4: expected a multiple");
+  CHECK(names(paper) == "weight bias ");
+
+  Ops64 ops;
+  WeightStore store;
+  ConcatProjector<3> projector(5, 4);
+  Linear<> same(15, 4, true);
+  initialize(projector, ops, store, 7);
+  initialize(same, ops, store, 7);
+  CHECK(rows(projector, ops, 5, 6, 2) == rows(same, ops, 15, 2, 2));
 }

@@ -1,6 +1,7 @@
 // Every layer's backward against numerical derivatives in double.
 #include <vector>
 
+#include "tessera/connect/concat.hpp"
 #include "tessera/connect/projector.hpp"
 #include "tessera/language/llama.hpp"
 #include "tessera/layer/activation.hpp"
@@ -22,8 +23,8 @@ namespace {
 constexpr double bound = 1e-8;
 
 template <class L>
-void check(L layer, int in, int rows = 3) {
-  const testing::GradCheckReport report = grad_check(layer, {.in = in, .rows = rows});
+void check(L layer, int in, int rows = 3, int out_rows = 0) {
+  const testing::GradCheckReport report = grad_check(layer, {.in = in, .rows = rows, .out_rows = out_rows});
   INFO(report.where);
   CHECK(report.worst < bound);
 }
@@ -106,6 +107,8 @@ TEST_CASE("gradients of connectors are those of numerical differentiation") {
   check(MLPProjector<1>(5, 4), 5);
   check(MLPProjector<3, Silu>(5, 4), 5);
   check(MLPProjector<dyn>(5, 4, false, DType::f32, 2), 5);
+  check(ConcatProjector<1>(5, 4), 5);
+  check(ConcatProjector<3>(5, 4), 5, 6, 2);
 }
 
 TEST_CASE("Sequential, Frozen and Recompute give the gradients of what they hold") {
