@@ -7,21 +7,26 @@ namespace tessera {
 inline namespace TESSERA_COMMAND_LINE_ISA {
 namespace kernel::TESSERA_TARGET {
 
-// How tiles read the weights: `depth` rows of k lie side by side in `bytes` bytes; load(p, part) widens one of them.
+// How tiles read the weights: `depth` rows of k lie side by side in `bytes` bytes; load<rows>(p, part) widens one of
+// them for a tile of `rows` rows. A single row waits for the memory. Where widening takes so many instructions that the
+// loads alone do not reach far enough ahead, it prefetches what lies `row_prefetch` bytes ahead.
 struct PackedF32 {
-  static constexpr int depth = 1, bytes = 64;
+  static constexpr int depth = 1, bytes = 64, row_prefetch = 0;
+  template <int /*rows*/>
   TESSERA_INLINE static V16 load(const std::byte* p, int /*part*/) {
     return kernel::TESSERA_TARGET::load(reinterpret_cast<const float*>(p));
   }
 };
 struct PackedF16 {
-  static constexpr int depth = 1, bytes = 32;
+  static constexpr int depth = 1, bytes = 32, row_prefetch = 384;
+  template <int /*rows*/>
   TESSERA_INLINE static V16 load(const std::byte* p, int /*part*/) { return load_f16(p); }
 };
 struct PackedBf16 {
-  static constexpr int depth = 2, bytes = 64;
+  static constexpr int depth = 2, bytes = 64, row_prefetch = 384;
+  template <int rows>
   TESSERA_INLINE static V16 load(const std::byte* p, int part) {
-    return part == 0 ? load_bf16_even(p) : load_bf16_odd(p);
+    return part == 0 ? load_bf16_even(p) : load_bf16_odd<(rows < tile_rows)>(p);
   }
 };
 
@@ -34,13 +39,17 @@ TESSERA_NOINLINE void multiply_tile(const float* x, std::ptrdiff_t x_stride, con
   TESSERA_UNROLL for (int i = 0; i < rows; ++i) { TESSERA_UNROLL for (int j = 0; j < panels; ++j) sum[i][j] = zero(); }
   const auto add_products = [&](int part) {
     V16 w[panels];
-    TESSERA_UNROLL for (int j = 0; j < panels; ++j) w[j] = Format::load(weight + j * panel_bytes, part);
+    TESSERA_UNROLL for (int j = 0; j < panels; ++j) w[j] = Format::template load<rows>(weight + j * panel_bytes, part);
     TESSERA_UNROLL for (int i = 0; i < rows; ++i) {
       const V16 a = broadcast(x[i * x_stride + part]);
       TESSERA_UNROLL for (int j = 0; j < panels; ++j) sum[i][j] = multiply_add(a, w[j], sum[i][j]);
     }
   };
   for (int left = k / Format::depth; left > 0; --left) {
+    if constexpr (rows == 1 && Format::row_prefetch > 0) {
+      TESSERA_UNROLL for (int j = 0; j < panels; ++j)
+        __builtin_prefetch(weight + j * panel_bytes + Format::row_prefetch);
+    }
     add_products(0);
     if constexpr (Format::depth == 2) {
       asm("" : "+r"(weight));  // load again: keeping the first words in registers would spill sums

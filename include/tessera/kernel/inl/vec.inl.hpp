@@ -46,6 +46,7 @@ TESSERA_INLINE V16 load_f16(const void* p) {
 TESSERA_INLINE V16 load_bf16_even(const void* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16))};
 }
+template <bool /*spare_register*/>
 TESSERA_INLINE V16 load_bf16_odd(const void* p) {
   return {
       _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000))))};
@@ -139,13 +140,18 @@ TESSERA_INLINE V16 load_bf16_even(const void* p) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(halves), 16)),
           _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(halves + 1), 16))};
 }
-/// Two shifts instead of a mask: a tile of 6 rows has no register left for the mask.
+/// By a mask, or by two shifts: a tile of 6 rows has no register left for the mask.
+template <bool spare_register>
 TESSERA_INLINE __m256 clear_low_16(__m256i words) {
+  if constexpr (spare_register)
+    return _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_srli_epi32(words, 16), 16));
 }
+template <bool spare_register>
 TESSERA_INLINE V16 load_bf16_odd(const void* p) {
   const __m256i* halves = static_cast<const __m256i*>(p);
-  return {clear_low_16(_mm256_loadu_si256(halves)), clear_low_16(_mm256_loadu_si256(halves + 1))};
+  return {clear_low_16<spare_register>(_mm256_loadu_si256(halves)),
+          clear_low_16<spare_register>(_mm256_loadu_si256(halves + 1))};
 }
 
 TESSERA_INLINE V16 operator+(V16 a, V16 b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
@@ -256,6 +262,7 @@ TESSERA_INLINE V16 load_bf16_even(const void* p) {
   const V16 words = load(static_cast<const float*>(p));
   return make_parts([&](int i) { return (Float4)((Bits4)words.part[i] << 16); });
 }
+template <bool /*spare_register*/>
 TESSERA_INLINE V16 load_bf16_odd(const void* p) {
   const V16 words = load(static_cast<const float*>(p));
   return make_parts([&](int i) { return (Float4)((Bits4)words.part[i] & 0xffff0000u); });
@@ -317,6 +324,7 @@ TESSERA_NOINLINE V16 look_up(const float* table, const V16& shifted) {
 //   if_negative     lane by lane, by the sign bit of `condition`
 //   zero_if_less    a, but 0 where x < limit; a NaN in x keeps a
 //   load_bf16_even  the numbers 0, 2, 4, … of 32 bf16 numbers
+//   load_bf16_odd   the others; faster for who has a register to spare
 //   power_of_two, look_up take an integer as `shifted` = integer + shift_to_integer, whose low bits are the integer:
 //   2^integer, and table[integer mod 16]
 
