@@ -30,8 +30,8 @@ inline Isa isa_from_name(std::string_view name) {
   fail("unknown instruction set '", name, "': expected scalar, avx2 or avx512");
 }
 
-/// The best level of this CPU whose registers the operating system saves.
-inline Isa detected_isa() noexcept {
+namespace detail {
+inline Isa ask_cpu() noexcept {
 #if defined(__x86_64__)
   constexpr unsigned osxsave = 1u << 27, fma = 1u << 12, f16c = 1u << 29;                 // leaf 1, ecx
   constexpr unsigned avx2 = 1u << 5, avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // leaf 7, ebx: F, DQ, BW, VL
@@ -47,6 +47,14 @@ inline Isa detected_isa() noexcept {
 #else
   return Isa::scalar;
 #endif
+}
+}  // namespace detail
+
+/// The best level of this CPU whose registers the operating system saves. Asked once: in a virtual machine the
+/// instruction takes microseconds.
+inline Isa detected_isa() noexcept {
+  static const Isa isa = detail::ask_cpu();
+  return isa;
 }
 
 namespace detail {
