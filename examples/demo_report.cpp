@@ -54,7 +54,7 @@ class Confusion {
   std::vector<double> counts_;
 };
 
-std::string cell(demo::Answerer& model, const demo::Exam& exam, Confusion& confusion) {
+std::string cell(demo::Answerer<>& model, const demo::Exam& exam, Confusion& confusion) {
   if (!exam.exists()) return " – |";
   const bool counts = exam.task == scenes::Task::attribute && exam.objects > 1 && exam.split == scenes::Split::test;
   const demo::Score score = demo::examine(model, exam, [&](const scenes::Turn& turn, const std::string& answer) {
@@ -65,7 +65,7 @@ std::string cell(demo::Answerer& model, const demo::Exam& exam, Confusion& confu
   return text;
 }
 
-std::string accuracy(demo::Answerer& model, std::size_t scenes_of_each, Confusion& confusion) {
+std::string accuracy(demo::Answerer<>& model, std::size_t scenes_of_each, Confusion& confusion) {
   std::string table = "| scenes | objects |", rule = "\n| --- | --- |";
   for (const auto task : scenes::task_names) table += " " + std::string(task) + " |", rule += " --- |";
   table += rule + "\n";
@@ -111,7 +111,8 @@ int main(int argc, char** argv) try {
   const std::size_t scenes_of_each = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 150;
   if (scenes_of_each == 0) fail("SCENES: '", argv[3], "' found, expected a number");
   write_losses(folder);
-  demo::Answerer model(argv[1]);
+  const demo::Pretrained pretrained(argv[1]);
+  demo::Answerer model(pretrained.folder, pretrained.model, pretrained.ops);
   Confusion confusion;
   const std::string table = accuracy(model, scenes_of_each, confusion);
   io::AtomicFile file(folder / "accuracy.md");

@@ -36,7 +36,7 @@ void print(const std::string& piece) {
   std::fflush(stdout);
 }
 
-void show_scenes(demo::Answerer& model) {
+void show_scenes(demo::Answerer<>& model) {
   scenes::DatasetOptions options = demo::Exam{}.options();
   options.scene.max_objects = 2;
   options.tasks = {scenes::Task::caption, scenes::Task::attribute, scenes::Task::existence, scenes::Task::size};
@@ -54,7 +54,7 @@ void show_scenes(demo::Answerer& model) {
   }
 }
 
-void hold_exam(demo::Answerer& model) {
+void hold_exam(demo::Answerer<>& model) {
   using enum scenes::Task;
   std::printf(
       "\nRight answers about %zu fresh scenes for each task (in brackets: the same questions with a grey picture)\n",
@@ -82,7 +82,8 @@ void hold_exam(demo::Answerer& model) {
 int main(int argc, char** argv) try {
   if (argc != 2) fail("usage: scenes_demo MODEL_FOLDER");
   const auto start = Clock::now();
-  demo::Answerer model(argv[1]);
+  const demo::Pretrained pretrained(argv[1]);
+  demo::Answerer model(pretrained.folder, pretrained.model, pretrained.ops);
   std::printf("loaded %s in %.2f s\n", argv[1], std::chrono::duration<double>(Clock::now() - start).count());
   show_scenes(model);
   hold_exam(model);

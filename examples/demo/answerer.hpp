@@ -1,8 +1,9 @@
 #pragma once
-// The demo model answers questions about scenes: alone, with the time of each part, or in an exam.
+// A model answers questions about scenes: alone, with the time of each part, or in an exam.
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
@@ -19,18 +20,31 @@
 
 namespace tessera::demo {
 
+/// A LLaVA-1.5 folder, the demo model for one, with its weights.
+template <class Ops = ops::Native>
+struct Pretrained {
+  explicit Pretrained(const std::filesystem::path& path)
+      : folder(hub::LlavaFolder::open(path)),
+        model(hub::load_llava<Llava15<>>(path, folder.config, folder.config.stored, ops, store)) {}
+
+  hub::LlavaFolder folder;
+  Ops ops;
+  WeightStore store;
+  Llava15<> model;
+};
+
 /// Seconds spent in each part.
 struct Times {
   double vision = 0, prefill = 0, decode = 0;
   int images = 0, tokens = 0, new_tokens = 0;
 };
 
+/// A model with the images, tokens and prompts of a folder. All arguments must outlive it.
+template <class Model = Llava15<>, class Ops = ops::Native>
 class Answerer {
  public:
-  explicit Answerer(const std::string& path)
-      : folder_(hub::LlavaFolder::open(path)),
-        model_(hub::load_llava<Llava15<>>(path, folder_.config, folder_.config.stored, ops_, store_)),
-        session_(model_, ops_, {.images = 1, .tokens = 512}) {}
+  Answerer(const hub::LlavaFolder& folder, const Model& model, const Ops& ops)
+      : folder_(folder), image_tokens_(model.image_tokens()), session_(model, ops, {.images = 1, .tokens = 512}) {}
 
   /// The answer to the last turn, a question; the image belongs to the first. Its pieces go to `on_text` as they come.
   std::string answer(const io::Pixels& pixels, std::vector<io::Turn> turns,
@@ -44,7 +58,7 @@ class Answerer {
     session_.encode(pixels.values);
     times.vision += lap();
     turns.front().text = folder_.with_images(turns.front().text, 1);
-    const std::vector<int> ids = folder_.prompt_ids(folder_.format(turns), 1, model_.image_tokens());
+    const std::vector<int> ids = folder_.prompt_ids(folder_.format(turns), 1, image_tokens_);
     const auto logits = session_.prefill(ids);
     times.prefill += lap();
     hub::AnswerStream stream(folder_.tokenizer);
@@ -71,11 +85,9 @@ class Answerer {
   Times times;
 
  private:
-  hub::LlavaFolder folder_;
-  ops::Native ops_;
-  WeightStore store_;
-  Llava15<> model_;
-  Session<Llava15<>, ops::Native> session_;
+  const hub::LlavaFolder& folder_;
+  int image_tokens_;
+  Session<Model, Ops> session_;
 };
 
 /// Scenes that no training has seen.
@@ -107,8 +119,9 @@ struct Score {
 };
 
 /// Asks every question of the exam, after the true turns before it. `note` gets each with the model's answer.
-inline Score examine(Answerer& model, const Exam& exam,
-                     const std::function<void(const scenes::Turn&, const std::string&)>& note = {}) {
+template <class Model, class Ops>
+Score examine(Answerer<Model, Ops>& model, const Exam& exam,
+              const std::function<void(const scenes::Turn&, const std::string&)>& note = {}) {
   Score score;
   const io::Pixels grey = model.pixels({1, 1, {122, 116, 104}});
   scenes::for_each_sample(exam.options(), Exam::first_scene, exam.scenes, [&](const scenes::Sample& sample) {
