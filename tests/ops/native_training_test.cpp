@@ -98,8 +98,7 @@ using ScalarOf = typename std::remove_cvref_t<OpsT>::Scalar;
 
 TEST_CASE("the native gradients of a linear layer are the reference's") {
   for (const DType format : {DType::f32, DType::bf16, DType::f16}) {
-    for (const auto& sizes :
-         {std::array{1, 3, 5}, {7, 33, 17}, {70, 40, 131}, {300, 130, 64}, {5, 20, 1100}}) {
+    for (const auto& sizes : {std::array{1, 3, 5}, {7, 33, 17}, {70, 40, 131}, {300, 130, 64}, {5, 20, 1100}}) {
       const int rows = sizes[0], in = sizes[1], out = sizes[2];
       const StoredWeight w(out, in, format, 3);
       INFO(rows << " rows, " << in << " to " << out);
@@ -120,17 +119,19 @@ TEST_CASE("the native gradients of a linear layer are the reference's") {
 
 TEST_CASE("the native gradients of attention are the reference's") {
   for (const auto& sizes :
-       {std::array{1, 1, 1, 4, 0}, {5, 4, 2, 8, 1}, {70, 3, 3, 20, 0}, {130, 4, 1, 33, 1}, {36, 5, 5, 32, 1}}) {
-    const int queries = sizes[0], heads = sizes[1], kv_heads = sizes[2], d = sizes[3], causal = sizes[4];
+       {std::array{1, 1, 1, 4, 0}, {5, 4, 2, 8, 1}, {110, 3, 3, 20, 0}, {230, 4, 1, 33, 1}, {54, 5, 5, 32, 1}}) {
+    const int rows = sizes[0], heads = sizes[1], kv_heads = sizes[2], d = sizes[3], causal = sizes[4];
     const AttentionShape shape{heads, kv_heads, d, 1 / std::sqrt(static_cast<float>(d)), causal != 0};
-    INFO(queries << " queries, " << heads << " heads of " << d);
+    const std::array ends{rows / 3 + 1, rows};  // of two sequences
+    INFO(rows << " rows, " << heads << " heads of " << d);
     check(
         [&](const auto& ops, Run& run) {
           using S = ScalarOf<decltype(ops)>;
-          const Operand<S> q(queries, heads * d, 1), k(queries, kv_heads * d, 2), v(queries, kv_heads * d, 3),
-              dy(queries, heads * d, 4);
-          auto result = filled(ops, {{queries, heads * d}, {queries, kv_heads * d}, {queries, kv_heads * d}});
-          ops.attention_backward(run, q.mat, k.mat, v.mat, shape, dy.mat, result[0].mat, result[1].mat, result[2].mat);
+          const Operand<S> q(rows, heads * d, 1), k(rows, kv_heads * d, 2), v(rows, kv_heads * d, 3),
+              dy(rows, heads * d, 4);
+          auto result = filled(ops, {{rows, heads * d}, {rows, kv_heads * d}, {rows, kv_heads * d}});
+          ops.attention_backward(run, q.mat, k.mat, v.mat, shape, Sequences(ends), dy.mat, result[0].mat, result[1].mat,
+                                 result[2].mat);
           return result;
         },
         2e-6);

@@ -29,9 +29,9 @@ struct AttentionConfig {
 /// What goes with x into an attention layer.
 template <class S>
 struct AttentionInputs {
-  Mat<const S> residual{};                ///< added to y; a null view for none
-  const RotaryTables<S>* rope = nullptr;  ///< rotates queries and keys; null for none. Row r is for the r-th of x's
-                                          ///< rows within their sequence
+  Mat<const S> residual{};                    ///< added to y; a null view for none
+  const RotaryTables<S>* rope = nullptr;      ///< rotates queries and keys; null for none. Row r is for the r-th of x's
+                                              ///< rows within their sequence
   const RotaryTables<S>* unrotate = nullptr;  ///< undoes it, for the backward pass
   const KeyValues<S>* kv = nullptr;      ///< null: attend within x alone. Else the new keys and values go to its last
                                          ///< rows, and all of its rows are attended to; x is one sequence then
@@ -115,13 +115,10 @@ struct Attention {
                  dv = c.arena.template zeros<S>(dy.rows, v_proj.out());
     out_proj.template backward<N.inner()>(c, saved.out, dy, heads);
     const Sequences sequences = sequences_of(inputs, dy.rows);
-    for (int i = 0; i < sequences.count(); ++i) {
+    c.ops.attention_backward(c, saved.q, saved.k, saved.v, shape, sequences, heads, dq, dk, dv);
+    for (int i = 0; i < sequences.count() && inputs.unrotate != nullptr; ++i) {
       const int begin = sequences.begin(i), rows = sequences.length(i);
-      const Mat<S> dqs = dq.rows_at(begin, rows), dks = dk.rows_at(begin, rows);
-      c.ops.attention_backward(c, saved.q.rows_at(begin, rows), saved.k.rows_at(begin, rows),
-                               saved.v.rows_at(begin, rows), shape, heads.rows_at(begin, rows), dqs, dks,
-                               dv.rows_at(begin, rows));
-      if (inputs.unrotate != nullptr) rotate(c, dqs, dks, *inputs.unrotate);
+      rotate(c, dq.rows_at(begin, rows), dk.rows_at(begin, rows), *inputs.unrotate);
     }
     q_proj.template backward<N>(c, saved.x, dq, dx);
     k_proj.template backward<N>(c, saved.x, dk, dx);

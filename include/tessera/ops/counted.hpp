@@ -42,9 +42,11 @@ class Counted : public Base {
   }
   /// Five products: the scores again, and the gradients of values, probabilities, queries and keys.
   void attention_backward(Run& run, Mat<const S> q, Mat<const S> k, Mat<const S> v, AttentionShape shape,
-                          Mat<const S> dy, Mat<S> dq, Mat<S> dk, Mat<S> dv) const requires TrainingOps<Base> {
-    count(run, 5 * attention_product(q.rows, k.rows, shape));
-    Base::attention_backward(run, q, k, v, shape, dy, dq, dk, dv);
+                          const Sequences& sequences, Mat<const S> dy, Mat<S> dq, Mat<S> dk,
+                          Mat<S> dv) const requires TrainingOps<Base> {
+    for (int i = 0; i < sequences.count(); ++i)
+      count(run, 5 * attention_product(sequences.length(i), sequences.length(i), shape));
+    Base::attention_backward(run, q, k, v, shape, sequences, dy, dq, dk, dv);
   }
 
  private:

@@ -56,36 +56,43 @@ class NativeTraining : public Native {
   }
 
   void attention_backward(Run& run, Mat<const float> q, Mat<const float> k, Mat<const float> v, AttentionShape shape,
-                          Mat<const float> dy, Mat<float> dq, Mat<float> dk, Mat<float> dv) const {
-    const int d = shape.head_dim, group = shape.heads / shape.kv_heads;
-    const std::size_t per_thread = attention_backward_scratch_floats(d, k.rows);
+                          const Sequences& sequences, Mat<const float> dy, Mat<float> dq, Mat<float> dk,
+                          Mat<float> dv) const {
+    const int d = shape.head_dim, group = shape.heads / shape.kv_heads, longest = sequences.longest();
+    const std::size_t per_thread = attention_backward_scratch_floats(d, longest);
     const Arena::Scope scope(run.arena);
     float* const scratch = run.arena.take<float>(per_thread * static_cast<std::size_t>(run.threads));
     if (run.arena.counting()) return;
-    parallel_for(threads_for(run, 4.0 * shape.heads * d * q.rows * k.rows), shape.kv_heads, 1,
+    // A unit is one key/value head of one sequence.
+    parallel_for(threads_for(run, 4.0 * shape.heads * d * q.rows * longest), sequences.count() * shape.kv_heads, 1,
                  [&](int begin, int end, int thread) {
-                   for (int head = begin * group; head < end * group; ++head) {
-                     const int at = head * d, kv_at = head / group * d;
-                     training_->attend_backward({.q = q.data + at,
-                                                 .q_stride = q.stride,
-                                                 .k = k.data + kv_at,
-                                                 .k_stride = k.stride,
-                                                 .v = v.data + kv_at,
-                                                 .v_stride = v.stride,
-                                                 .dy = dy.data + at,
-                                                 .dy_stride = dy.stride,
-                                                 .queries = q.rows,
-                                                 .key_count = k.rows,
-                                                 .head_dim = d,
-                                                 .causal = shape.causal,
-                                                 .scale = shape.scale,
-                                                 .dq = dq.data + at,
-                                                 .dq_stride = dq.stride,
-                                                 .dk = dk.data + kv_at,
-                                                 .dk_stride = dk.stride,
-                                                 .dv = dv.data + kv_at,
-                                                 .dv_stride = dv.stride,
-                                                 .scratch = scratch + per_thread * static_cast<std::size_t>(thread)});
+                   for (int unit = begin; unit < end; ++unit) {
+                     const int sequence = unit / shape.kv_heads, kv_head = unit % shape.kv_heads;
+                     const int first = sequences.begin(sequence), rows = sequences.length(sequence);
+                     for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+                       const auto of_head = [&](auto m) { return m.row(first) + head * d; };
+                       const auto of_kv_head = [&](auto m) { return m.row(first) + kv_head * d; };
+                       training_->attend_backward({.q = of_head(q),
+                                                   .q_stride = q.stride,
+                                                   .k = of_kv_head(k),
+                                                   .k_stride = k.stride,
+                                                   .v = of_kv_head(v),
+                                                   .v_stride = v.stride,
+                                                   .dy = of_head(dy),
+                                                   .dy_stride = dy.stride,
+                                                   .queries = rows,
+                                                   .key_count = rows,
+                                                   .head_dim = d,
+                                                   .causal = shape.causal,
+                                                   .scale = shape.scale,
+                                                   .dq = of_head(dq),
+                                                   .dq_stride = dq.stride,
+                                                   .dk = of_kv_head(dk),
+                                                   .dk_stride = dk.stride,
+                                                   .dv = of_kv_head(dv),
+                                                   .dv_stride = dv.stride,
+                                                   .scratch = scratch + per_thread * static_cast<std::size_t>(thread)});
+                     }
                    }
                  });
   }

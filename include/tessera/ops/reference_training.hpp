@@ -58,17 +58,21 @@ struct ReferenceTraining : Reference<S> {
   }
 
   void attention_backward(Run& run, Mat<const S> q, Mat<const S> k, Mat<const S> v, AttentionShape shape,
-                          Mat<const S> dy, Mat<S> dq, Mat<S> dk, Mat<S> dv) const {
+                          const Sequences& sequences, Mat<const S> dy, Mat<S> dq, Mat<S> dk, Mat<S> dv) const {
     const Arena::Scope scope(run.arena);
-    const Mat<S> rows = run.arena.mat<S>(2, k.rows);  // of probabilities and of their gradients
+    const Mat<S> rows = run.arena.mat<S>(2, sequences.longest());  // of probabilities and of their gradients
     if (run.arena.counting()) return;
-    for (int head = 0; head < shape.heads; ++head) {
-      const int d = shape.head_dim, at = head * d, kv_at = head * shape.kv_heads / shape.heads * d;
-      for (int i = 0; i < q.rows; ++i) {
-        const int keys = shape.causal ? k.rows - q.rows + i + 1 : k.rows;
-        attend_row_backward(q.cols_at(at, d).row(i), k.cols_at(kv_at, d).rows_at(0, keys),
-                            v.cols_at(kv_at, d).rows_at(0, keys), shape.scale, dy.cols_at(at, d).row(i), rows.row(0),
-                            rows.row(1), dq.cols_at(at, d).row(i), dk.cols_at(kv_at, d), dv.cols_at(kv_at, d));
+    for (int sequence = 0; sequence < sequences.count(); ++sequence) {
+      for (int head = 0; head < shape.heads; ++head) {
+        const int begin = sequences.begin(sequence), end = sequences.begin(sequence + 1);
+        const int d = shape.head_dim, at = head * d, kv_at = head * shape.kv_heads / shape.heads * d;
+        for (int i = begin; i < end; ++i) {
+          const auto visible = [&](auto m) {
+            return m.cols_at(kv_at, d).rows_at(begin, (shape.causal ? i + 1 : end) - begin);
+          };
+          attend_row_backward(q.cols_at(at, d).row(i), visible(k), visible(v), shape.scale, dy.cols_at(at, d).row(i),
+                              rows.row(0), rows.row(1), dq.cols_at(at, d).row(i), visible(dk), visible(dv));
+        }
       }
     }
   }

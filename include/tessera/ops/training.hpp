@@ -4,6 +4,7 @@
 /// The rules of ops/concept.hpp hold. In addition every gradient is *added* to what its matrix holds; a matrix with
 /// null data stands for a gradient that is not wanted. Gradients of weights are dense, shaped as the weight.
 
+#include "tessera/core/sequences.hpp"
 #include "tessera/ops/concept.hpp"
 
 namespace tessera {
@@ -18,13 +19,14 @@ struct CrossEntropyOptions {
 template <class O>
 concept TrainingOps = Ops<O> &&
     requires(const O& ops, Run& run, Mat<const typename O::Scalar> x, Mat<typename O::Scalar> d, WeightView w,
-             AttentionShape shape, std::span<const int> ids, std::span<typename O::Scalar> losses) {
+             AttentionShape shape, const Sequences& sequences, std::span<const int> ids,
+             std::span<typename O::Scalar> losses) {
   // dx += dy W
   {ops.linear_dx(run, x, w, d)};
   // dW += dyᵀ x, db += the sum of dy's rows; arguments: dy, x, dW, db
   {ops.linear_dw(run, x, x, d, d)};
-  // q, k, v, shape, dy → dq, dk, dv
-  {ops.attention_backward(run, x, x, x, shape, x, d, d, d)};
+  // q, k, v, shape, dy → dq, dk, dv within each of the sequences that their rows consist of
+  {ops.attention_backward(run, x, x, x, shape, sequences, x, d, d, d)};
   // x, weight, eps, dy → dx, dweight, dbias
   {ops.layer_norm_backward(run, x, w, 1e-5f, x, d, d, d)};
   // x, weight, eps, dy → dx, dweight
