@@ -91,6 +91,7 @@ void train_stage(const TrainOptions& options) {
   io::make_folder(options.paths.out);
   if (options.resume) trainer.resume();
   TrainingLog log(options.log, options.plot, trainer.steps_done());
+  const auto plot = [&] { log.plot("Loss of stage " + std::to_string(options.stage)); };
   ProgressBar bar("train", !options.quiet);
   const std::filesystem::path dump = options.dump_step;
   bool dumped = dump.empty() || trainer.steps_done() > 0;
@@ -112,12 +113,12 @@ void train_stage(const TrainOptions& options) {
                      log.add(report);
                      bar.update(static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(trainer.steps()),
                                 log.summary(trainer.steps() - done));
-                     if (options.save_every > 0 && done % options.save_every == 0) trainer.save();
+                     if (options.save_every > 0 && done % options.save_every == 0) trainer.save(), plot();
                      return true;
                    }});
   trainer.save();
   trainer.write_model();
-  log.plot("Loss of stage " + std::to_string(options.stage));
+  plot();
   if (!dump.empty()) {
     io::make_folder(dump);
     hub::write_trained_tensors(dump / "after.safetensors", trainer.optimizer(), trainer.names(),
@@ -196,7 +197,7 @@ void add_train(CLI::App& app) {
   command->add_option("--cache-features", o->paths.feature_cache,
                       "Folder that keeps what the tower made of the images");
   command->add_option("--log", o->log, "JSON Lines file, a line for each step");
-  command->add_option("--plot", o->plot, "PNG file of the loss");
+  command->add_option("--plot", o->plot, "PNG file of the loss, drawn at every save");
   command->add_option("--dump-step", o->dump_step,
                       "Folder that gets loss, ids, labels and gradients of the first step, and the trained tensors");
   command->add_flag("--quiet", o->quiet, "Print nothing");

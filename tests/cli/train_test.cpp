@@ -66,12 +66,14 @@ std::vector<std::string> arguments(int stage, const fs::path& out, const std::ve
   return words;
 }
 
-pid_t start(const std::vector<std::string>& words) {
+/// `errors`: gets what it prints on stderr.
+pid_t start(const std::vector<std::string>& words, const fs::path& errors = {}) {
   std::vector<char*> argv{const_cast<char*>(TESSERA_TOOL)};
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const pid_t child = ::fork();
   if (child == 0) {
+    if (!errors.empty() && std::freopen(errors.c_str(), "w", stderr) == nullptr) ::_exit(127);
     ::execv(TESSERA_TOOL, argv.data());
     ::_exit(127);
   }
@@ -171,6 +173,10 @@ TEST_CASE("a state of another run is refused, and a finished run stays as it is"
 TEST_CASE("a loss that is not finite stops the run with a sentence, and writes no model") {
   const TemporaryFolder scratch;
   const fs::path out = scratch.path / "out";
-  CHECK(run(arguments(2, out, {"--clip", "0"}, "1e30")) == 1);
+  const fs::path errors = scratch.path / "errors";
+  CHECK(wait_for(start(arguments(2, out, {"--clip", "0"}, "1e30"), errors)) == 1);
+  INFO(slurp(errors));
+  CHECK(slurp(errors).find("step 2: loss") != std::string::npos);
+  CHECK(slurp(errors).find(".weight' is the first result that is not finite") != std::string::npos);
   CHECK(!fs::exists(out / "model.safetensors"));
 }

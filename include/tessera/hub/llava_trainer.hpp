@@ -18,6 +18,7 @@
 #include "tessera/io/conversation_data.hpp"
 #include "tessera/io/prefetch.hpp"
 #include "tessera/ops/native_training.hpp"
+#include "tessera/ops/watched.hpp"
 #include "tessera/train/step.hpp"
 
 namespace tessera::hub {
@@ -222,7 +223,7 @@ class LlavaTrainer {
     for (std::vector<Item>& batch : batches) total += forward_backward(batch, 1.0f / static_cast<float>(labels));
     report.loss = total / labels;
     report.gradient_norm = optimizer_.gradient_norm();
-    check_finite(report);
+    check_finite(report, batches);
     if (watch.gradients) watch.gradients(texts_of(batches.front()), report.loss);
     report.learning_rate = schedule_.rate(step);
     optimizer_.step(report.learning_rate, report.gradient_norm, threads_);
@@ -237,6 +238,11 @@ class LlavaTrainer {
 
   double forward_backward(std::vector<Item>& batch, float scale) {
     look(batch);
+    return step_.forward_backward(join(batch), scale);
+  }
+
+  /// A view of buffers that the next call fills anew.
+  train::Batch<float> join(const std::vector<Item>& batch) {
     ids_.clear(), labels_.clear(), ends_.clear(), rows_.clear();
     int images = 0;
     for (const Item& item : batch) {
@@ -247,8 +253,7 @@ class LlavaTrainer {
       images += item.has_image ? 1 : 0;
     }
     const auto rows = dense<const float>(rows_.data(), images * model_.vision.tokens(), model_.vision.out());
-    return step_.forward_backward(
-        {.ids = ids_, .labels = labels_, .ends = ends_, .images = images, .vision_rows = rows}, scale);
+    return {.ids = ids_, .labels = labels_, .ends = ends_, .images = images, .vision_rows = rows};
   }
 
   /// Runs the tower on the images of a batch that it has not seen.
@@ -278,19 +283,36 @@ class LlavaTrainer {
     }
   }
 
-  /// Names what first went wrong: backward runs from the last parameter to the first.
-  void check_finite(const TrainingReport& report) const {
+  /// Names what first went wrong.
+  void check_finite(const TrainingReport& report, const std::vector<std::vector<Item>>& batches) {
     if (std::isfinite(report.loss) && std::isfinite(report.gradient_norm)) return;
-    std::string where = "the loss itself";
+    fail("step ", report.step, ": loss ", report.loss, ", gradient norm ", report.gradient_norm, ": ",
+         first_not_finite(batches), "; a lower learning rate or stronger clipping may help");
+  }
+
+  std::string first_not_finite(const std::vector<std::vector<Item>>& batches) {
+    const auto finite = [](std::span<const float> values) {
+      return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+    };
     for (const train::Parameter& p : optimizer_.parameters()) {
-      if (!std::ranges::all_of(p.values, [](float value) { return std::isfinite(value); })) {
-        fail("step ", report.step, ": the loss is ", report.loss, ": parameter '", p.name, "' is not finite");
-      }
-      if (!std::ranges::all_of(p.gradient, [](float value) { return std::isfinite(value); }))
-        where = "the gradient of '" + p.name + "'";
+      if (!finite(p.values)) return "the parameter '" + p.name + "' is not finite";
     }
-    fail("step ", report.step, ": loss ", report.loss, ", gradient norm ", report.gradient_norm,
-         ": the first that is not finite is ", where, "; a lower learning rate or stronger clipping may help");
+    const ops::Watched<Ops> watched(model_);
+    train::Step<StageT, Model, ops::Watched<Ops>> again(model_, watched, gradients_, {}, threads_);
+    for (const std::vector<Item>& batch : batches) {
+      const train::Batch<float> inputs = join(batch);
+      if (!finite(rows_)) return "what the vision tower makes of an image is not finite";
+      try {
+        again.loss(inputs);
+      } catch (const Error& error) {
+        return error.what();
+      }
+    }
+    std::string where = "the loss";  // backward runs from the last parameter to the first
+    for (const train::Parameter& p : optimizer_.parameters()) {
+      if (!finite(p.gradient)) where = "the gradient of '" + p.name + "'";
+    }
+    return where + " is the first result that is not finite";
   }
 
   TrainingPaths paths_;
