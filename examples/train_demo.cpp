@@ -2,8 +2,8 @@
 //
 //     train_demo --work build/train_demo
 //
-// leaves start/ (a LLaVA folder with a trained tower, a trained language model and a new projector), stage1.jsonl,
-// stage2.jsonl and images/. examples/train_demo.sh goes on from there with `tessera train`.
+// leaves start/ (a LLaVA folder with a trained tower, a trained language model and a new projector), captions.jsonl,
+// conversations.jsonl and images/. examples/train_demo.sh goes on from there with `tessera train`.
 
 #include <cmath>
 #include <cstdint>

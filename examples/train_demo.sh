@@ -35,7 +35,7 @@ stage() {
 
 echo "Scenes, tower, language model"
 $build/examples/train_demo --work "$work" $quick
-stage 1 start stage1.jsonl 400 2e-3 plain
-stage 2 stage1 stage2.jsonl 6000 1.5e-3 hf
+stage 1 start captions.jsonl 400 2e-3 plain
+stage 2 stage1 conversations.jsonl 6000 1.5e-3 hf
 echo "Right answers in percent, in brackets those with a grey picture"
 $build/examples/demo_report "$work/stage2" "$work" $scenes

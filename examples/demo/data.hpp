@@ -160,7 +160,8 @@ struct StageData {
   std::size_t captions;                     ///< conversations of stage 1
   std::size_t single_talks, mixed_talks;    ///< of stage 2, those about one object come first
 
-  /// Writes images/*.png, stage1.jsonl and stage2.jsonl; files that are there already are complete and stay.
+  /// Writes images/*.png, captions.jsonl (stage 1) and conversations.jsonl (stage 2); files that are there already are
+  /// complete and stay.
   void write(const std::function<void(std::size_t done, std::size_t all)>& progress) const {
     const std::size_t pool = single_scenes + mixed_scenes;
     io::make_folder(folder / "images");
@@ -169,14 +170,14 @@ struct StageData {
       if (!std::filesystem::exists(file)) io::write_png(file, scenes::render(scene(i)));
       progress(i + 1, pool);
     }
-    write_lines("stage1.jsonl", captions, [&](std::size_t i) {
+    write_lines("captions.jsonl", captions, [&](std::size_t i) {
       const std::size_t index = single_scenes + i % mixed_scenes;
       scenes::Random random(mix(31) ^ i);
       const scenes::Scene scene = this->scene(index);
       return scenes::Sample{index, scene,
                             scenes::make_turns(scene, scenes::Split::train, scenes::Task::detail, random)};
     });
-    write_lines("stage2.jsonl", single_talks + mixed_talks, [&](std::size_t i) {
+    write_lines("conversations.jsonl", single_talks + mixed_talks, [&](std::size_t i) {
       const bool single = i < single_talks;
       const std::size_t index = single ? i % single_scenes : single_scenes + (i - single_talks) % mixed_scenes;
       scenes::Random random(mix(32) ^ i);

@@ -1,4 +1,4 @@
-// The demo checkpoint in examples/models, against the answers that transformers gave (tests/reference/demo_eval.py).
+// The demo checkpoint in examples/models, against the answers that transformers gave (tests/reference/demo_answers.py).
 
 #include <filesystem>
 #include <string>

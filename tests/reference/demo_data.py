@@ -9,7 +9,8 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-IGNORED = -100
+from stage_run import IGNORED
+
 SYSTEM_TEXT = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions. "
@@ -47,29 +48,10 @@ def make_scenes(tessera, folder, **options):
     return Scenes(records, np.load(folder / "images.npy", mmap_mode="r"))
 
 
-def join(scenes):
-    """Several sets as one, in the given order."""
-    records = [record for part in scenes for record in part.records]
-    return Scenes(records, np.concatenate([part.images for part in scenes]))
-
-
 def turns(record):
     """(task, question, answer) of each turn; the image placeholder is taken off the first question."""
     values = [message["value"].removeprefix("<image>\n") for message in record["conversations"]]
     return list(zip(record["tasks"], values[0::2], values[1::2]))
-
-
-def turns_by_task(record):
-    """(question, answer) pairs of each task; a dialogue has several, which stay together."""
-    tasks = {}
-    for task, question, answer in turns(record):
-        tasks.setdefault(task, []).append((question, answer))
-    return tasks
-
-
-def detailed_caption(record):
-    items = ["a {size} {color} {shape} {place}".format(**item) for item in record["objects"]]
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
 # ---- tokenizer -------------------------------------------------------------------------------------------------------

@@ -1,18 +1,8 @@
-"""The demo's models: configurations of transformers' own classes."""
+"""The demo's LLaVA-1.5 as configurations of transformers' own classes."""
 
 import numpy as np
 import torch
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPTextConfig,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-)
+from transformers import CLIPImageProcessor, CLIPVisionConfig, GenerationConfig, LlamaConfig, LlavaConfig, LlavaProcessor
 
 from demo_data import wrap_tokenizer
 
@@ -38,8 +28,8 @@ def to_pixels(images):
     return ((scaled - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
 
 
-def clip_config(tokenizer):
-    vision = CLIPVisionConfig(
+def vision_config():
+    return CLIPVisionConfig(
         hidden_size=128,
         intermediate_size=512,
         num_hidden_layers=5,
@@ -48,19 +38,6 @@ def clip_config(tokenizer):
         patch_size=PATCH,
         projection_dim=128,
     )
-    text = CLIPTextConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=3,
-        max_position_embeddings=64,
-        projection_dim=128,
-        bos_token_id=1,
-        eos_token_id=tokenizer.token_to_id("<pad>"),
-        pad_token_id=tokenizer.token_to_id("<pad>"),
-    )
-    return CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=128)
 
 
 def language_config(tokenizer):
@@ -73,22 +50,17 @@ def language_config(tokenizer):
         num_key_value_heads=5,
         max_position_embeddings=1024,
         rms_norm_eps=1e-5,
-        initializer_range=0.08,  # 1 / √width; the default of 0.02 is for widths of thousands and learns far slower here
+        initializer_range=0.08,
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=tokenizer.token_to_id("<pad>"),
     )
 
 
-def make_language_model(tokenizer):
-    return LlamaForCausalLM(language_config(tokenizer))
-
-
-def make_llava(tokenizer, clip, language_model):
-    """LLaVA-1.5 of a trained tower and a trained language model; the projector is new."""
+def llava_config(tokenizer):
     config = LlavaConfig(
-        vision_config=clip.config.vision_config.to_dict(),
-        text_config=language_model.config.to_dict(),
+        vision_config=vision_config().to_dict(),
+        text_config=language_config(tokenizer).to_dict(),
         image_token_index=tokenizer.token_to_id("<image>"),
         image_seq_length=IMAGE_TOKENS,
         projector_hidden_act="gelu",
@@ -96,16 +68,13 @@ def make_llava(tokenizer, clip, language_model):
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
     )
-    llava = LlavaForConditionalGeneration._from_config(config, attn_implementation="eager")
-    llava.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
-    llava.model.language_model.load_state_dict(language_model.model.state_dict())
-    llava.lm_head.load_state_dict(language_model.lm_head.state_dict())
-    for linear in (llava.model.multi_modal_projector.linear_1, llava.model.multi_modal_projector.linear_2):
-        linear.reset_parameters()  # torch's default, as in LLaVA
-    llava.generation_config.pad_token_id = tokenizer.token_to_id("<pad>")
-    llava.generation_config.bos_token_id = 1
-    llava.generation_config.eos_token_id = 2
-    return llava
+    config.architectures = ["LlavaForConditionalGeneration"]
+    config.dtype = "bfloat16"
+    return config
+
+
+def generation_config(tokenizer):
+    return GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=tokenizer.token_to_id("<pad>"))
 
 
 def make_processor(tokenizer):

@@ -16,10 +16,11 @@ from tokenizers import Tokenizer
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 import llama_tokenizer
+from stage_run import IGNORED
 
 DATA = pathlib.Path(__file__).parent.parent / "data"
 FOLDER = DATA / "training"
-IGNORED, IMAGE, PADDING = -100, -200, 0
+IMAGE, PADDING = -200, 0
 
 
 def write(name: str, entries: list) -> None:

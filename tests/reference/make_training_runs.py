@@ -8,22 +8,22 @@ expected.safetensors   gradients of the first step, and the parameters after thr
 """
 
 import json
-import math
 import pathlib
 
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from transformers import AutoProcessor, LlavaForConditionalGeneration, get_cosine_schedule_with_warmup
+from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from llava_hf import HUB_NAMES, rename
-from make_training_data import DATA, IGNORED, IMAGE, Preprocessor
+from make_training_data import DATA, IMAGE, Preprocessor
 from reference_run import double_precision
+from stage_run import IGNORED, TRAINED, run_stage, run_text, settings
 
 MODEL = DATA / "models" / "llava15_hub_f32" / "model"
 PICTURES = DATA / "models" / "llava15_hub_f32_two_images"
-STEPS, BATCH, WARMUP_RATIO, BETAS, EPS, CLIP = 200, 3, 0.03, (0.9, 0.999), 1e-8, 1.0
+STEPS, BATCH = 200, 3
 IMAGES = ["tall.png", "wide.jpg"]
 
 CAPTIONS = [
@@ -43,14 +43,8 @@ DIALOGUES = [
     ["Say nothing.", "."],
 ]
 STAGES = {
-    "stage1": dict(template="plain", texts=CAPTIONS, lr=1e-3, weight_decay=0.0, trained=("model.multi_modal_projector.",)),
-    "stage2": dict(
-        template="v1",
-        texts=DIALOGUES,
-        lr=3e-4,
-        weight_decay=0.05,
-        trained=("model.multi_modal_projector.", "model.language_model.", "lm_head."),
-    ),
+    "stage1": dict(template="plain", texts=CAPTIONS, lr=1e-3, weight_decay=0.0),
+    "stage2": dict(template="v1", texts=DIALOGUES, lr=3e-4, weight_decay=0.05),
 }
 
 
@@ -88,49 +82,34 @@ def batch(entries: list[dict], template: str, processor, image_token: int, rows:
     return dict(input_ids=padded(0, 0), labels=padded(1, IGNORED), attention_mask=mask, pixel_values=pixels)
 
 
-def groups(model, weight_decay: float) -> list[dict]:
-    """As transformers' Trainer: biases and norms do not decay."""
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = [p for p in trained.values() if p.dim() > 1]
-    vectors = [p for p in trained.values() if p.dim() == 1]
-    return [dict(params=matrices, weight_decay=weight_decay), dict(params=vectors, weight_decay=0.0)]
-
-
 def published(model) -> dict[str, torch.Tensor]:
     return {rename(name, HUB_NAMES): p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def mean_loss(model, labels: torch.Tensor, **inputs) -> torch.Tensor:
-    """model(…).loss, which transformers computes in float32 even in a model of float64."""
-    logits = model(**inputs).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
-
-
-def run(stage: dict, entries: list[dict], dtype) -> tuple[list[dict], dict[str, torch.Tensor]]:
+def run(name: str, entries: list[dict], dtype) -> tuple[list[dict], dict[str, torch.Tensor]]:
+    stage = STAGES[name]
     processor = AutoProcessor.from_pretrained(MODEL)
     model = LlavaForConditionalGeneration.from_pretrained(MODEL, dtype=dtype, attn_implementation="eager").train()
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(stage["trained"]))
     vision = model.config.vision_config
     rows = (vision.image_size // vision.patch_size) ** 2
-    optimizer = torch.optim.AdamW(groups(model, stage["weight_decay"]), lr=stage["lr"], betas=BETAS, eps=EPS)
-    schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(WARMUP_RATIO * STEPS), STEPS)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    steps, tensors = [], {}
-    for step in range(STEPS):
+    tensors = {}
+
+    def inputs(step):
         begin = step * BATCH % len(entries)
-        inputs = batch(entries[begin : begin + BATCH], stage["template"], processor, model.config.image_token_id, rows, dtype)
-        optimizer.zero_grad()
-        loss = mean_loss(model, **inputs)
-        loss.backward()
+        return batch(entries[begin : begin + BATCH], stage["template"], processor, model.config.image_token_id, rows, dtype)
+
+    def after_backward(step):
         if step == 0:
-            tensors |= {"gradient." + name: p.grad.clone() for name, p in published(model).items()}
-        norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-        steps.append(dict(step=step, loss=loss.item(), lr=schedule.get_last_lr()[0], grad_norm=norm.item()))
-        optimizer.step()
-        schedule.step()
+            tensors.update({"gradient." + name: p.grad.clone() for name, p in published(model).items()})
+
+    def after_step(step):
         if step == 2:
-            tensors |= {"after." + name: p.detach().clone() for name, p in published(model).items()}
+            tensors.update({"after." + name: p.detach().clone() for name, p in published(model).items()})
+
+    steps = run_stage(
+        model, TRAINED[name], inputs, lr=stage["lr"], weight_decay=stage["weight_decay"], steps=STEPS,
+        after_backward=after_backward, after_step=after_step,
+    )  # fmt: skip
     return steps, tensors
 
 
@@ -142,17 +121,15 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         entries = conversations(stage["texts"])
         (folder / "data.json").write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
-        steps, tensors = run(stage, entries, torch.float32)
+        steps, tensors = run(name, entries, torch.float32)
         with double_precision():
-            wide, _ = run(stage, entries, torch.float64)
+            wide, _ = run(name, entries, torch.float64)
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / "expected.safetensors")
-        settings = dict(
-            stage=int(name[-1]), template=stage["template"], lr=stage["lr"], weight_decay=stage["weight_decay"], betas=BETAS,
-            eps=EPS, clip=CLIP, batch=BATCH, warmup_ratio=WARMUP_RATIO,
-        )  # fmt: skip
-        lines = [json.dumps(a | dict(loss_float64=b["loss"])) for a, b in zip(steps, wide)]
-        text = json.dumps(settings)[:-1] + ', "steps": [\n' + ",\n".join(lines) + "\n]}\n"
-        (folder / "run.json").write_text(text)
+        values = settings(
+            stage=int(name[-1]), template=stage["template"], lr=stage["lr"], weight_decay=stage["weight_decay"], batch=BATCH
+        )
+        lines = [narrow | dict(loss_float64=exact["loss"]) for narrow, exact in zip(steps, wide)]
+        (folder / "run.json").write_text(run_text(values, lines))
         print(name, "first", steps[0]["loss"], "last", steps[-1]["loss"])
 
 

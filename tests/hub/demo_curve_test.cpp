@@ -1,0 +1,106 @@
+// The demo's training against transformers' (tests/reference/demo_curves.py): the losses of the first steps of LLaVA's
+// stages, from the weights that examples/train_demo.sh starts them with.
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tessera/hub/llava_trainer.hpp"
+
+#include "catch.hpp"
+#include "scenes/files.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace tessera;
+
+namespace {
+
+const std::filesystem::path curves = std::filesystem::path(TESSERA_TEST_DATA) / "demo_training";
+const std::filesystem::path shipped = std::filesystem::path(TESSERA_EXAMPLES) / "models/llava15-scenes";
+
+/// The shipped model with other weights: those of `files`, of which the last with a tensor counts.
+void write_start(const std::filesystem::path& folder, const std::vector<std::string>& files) {
+  io::make_folder(folder);
+  for (const auto& entry : std::filesystem::directory_iterator(shipped)) {
+    if (entry.path().filename() != "model.safetensors") std::filesystem::copy(entry, folder / entry.path().filename());
+  }
+  std::vector<io::SafetensorsFile> sources;
+  sources.emplace_back(shipped / "model.safetensors");
+  for (const std::string& file : files) sources.emplace_back(curves / file);
+  std::map<std::string, io::TensorView> tensors;
+  for (const io::SafetensorsFile& source : sources) {
+    for (const std::string& name : source.names()) {
+      REQUIRE((&source == &sources.front() || tensors.count(name) == 1));
+      tensors.insert_or_assign(name, *source.find(name));
+    }
+  }
+  std::vector<io::TensorView> list;
+  for (const auto& [name, tensor] : tensors) list.push_back(tensor);
+  io::write_safetensors(folder / "model.safetensors", list, {{"format", "pt"}});
+}
+
+void write_data(const std::filesystem::path& folder, const io::json& options, std::size_t count) {
+  scenes::DatasetOptions dataset;
+  dataset.scene.seed = options["seed"];
+  dataset.scene.max_objects = options["objects"] == "1-1" ? 1 : 3;
+  dataset.tasks_per_scene = options.value("tasks_per_scene", 1);
+  dataset.tasks.clear();
+  std::istringstream tasks(options["tasks"].get<std::string>());
+  for (std::string name; std::getline(tasks, name, ',');) {
+    const auto found = std::find(scenes::task_names.begin(), scenes::task_names.end(), name);
+    dataset.tasks.push_back(static_cast<scenes::Task>(found - scenes::task_names.begin()));
+  }
+  scenes::write_dataset(dataset, 0, count, scenes::ImageFiles::png, folder);
+}
+
+/// The first `steps` steps of a stage.
+template <class StageT>
+void follow(const std::string& stage, const std::vector<std::string>& start, io::ConversationTemplate conversation,
+            std::int64_t steps, double bound) {
+  INFO(stage);
+  const io::json golden = io::read_json_file(curves / (stage + ".json"));
+  const test::TemporaryFolder work;
+  write_start(work.path / "start", start);
+  hub::LlavaRecipe recipe;
+  recipe.conversation = conversation;
+  recipe.batch = golden["batch"];
+  recipe.accumulate = 1;
+  recipe.order = train::Order::given;
+  recipe.learning_rate = golden["lr"];
+  write_data(work.path / "data", golden["scenes"], static_cast<std::size_t>(steps * recipe.batch));
+  hub::LlavaTrainer<StageT, Llava15<>> trainer({.model = work.path / "start",
+                                                .vision_tower = {},
+                                                .data = work.path / "data/data.json",
+                                                .images = work.path / "data",
+                                                .out = work.path / "out",
+                                                .feature_cache = {}},
+                                               recipe, steps, golden["schedule_steps"], 2);
+  double worst = 0;
+  trainer.run({.gradients = {}, .step = [&](const hub::TrainingReport& report) {
+                 const io::json& expected = golden["steps"][static_cast<std::size_t>(report.step)];
+                 const double loss = expected["loss"];
+                 CHECK(report.learning_rate == Approx(expected["lr"].get<double>()).epsilon(1e-12));
+                 worst = std::max(worst, std::abs(report.loss - loss) / loss);
+                 return true;
+               }});
+  CHECK(worst < bound);
+}
+
+/// `bound`: of |Δ| / loss in every step.
+void follow_both(std::int64_t steps, double bound) {
+  using enum io::ConversationTemplate;
+  follow<train::llava_stage1>("stage1", {"stage1_start.safetensors"}, plain, steps, bound);
+  follow<train::llava_stage2>("stage2", {"stage1_start.safetensors", "stage2_start.safetensors"}, hugging_face, steps,
+                              bound);
+}
+
+}  // namespace
+
+TEST_CASE("the demo's stages start as in transformers") { follow_both(3, 1e-6); }
+
+// Minutes. Roundings grow from step to step.
+TEST_CASE("the demo's stages follow transformers for 200 steps", "[.][long]") { follow_both(200, 1e-4); }
