@@ -57,7 +57,7 @@ void write_data(const std::filesystem::path& folder, const io::json& options, st
   scenes::write_dataset(dataset, 0, count, scenes::ImageFiles::png, folder);
 }
 
-/// The first `steps` steps of a stage.
+/// The first `steps` steps of a stage. `bound`: of |Δ| / loss in each of them.
 template <class StageT>
 void follow(const std::string& stage, const std::vector<std::string>& start, io::ConversationTemplate conversation,
             std::int64_t steps, double bound) {
@@ -90,17 +90,23 @@ void follow(const std::string& stage, const std::vector<std::string>& start, io:
   CHECK(worst < bound);
 }
 
-/// `bound`: of |Δ| / loss in every step.
-void follow_both(std::int64_t steps, double bound) {
-  using enum io::ConversationTemplate;
-  follow<train::llava_stage1>("stage1", {"stage1_start.safetensors"}, plain, steps, bound);
-  follow<train::llava_stage2>("stage2", {"stage1_start.safetensors", "stage2_start.safetensors"}, hugging_face, steps,
-                              bound);
+void follow_stage1(std::int64_t steps, double bound) {
+  follow<train::llava_stage1>("stage1", {"stage1_start.safetensors"}, io::ConversationTemplate::plain, steps, bound);
+}
+void follow_stage2(std::int64_t steps, double bound) {
+  follow<train::llava_stage2>("stage2", {"stage1_start.safetensors", "stage2_start.safetensors"},
+                              io::ConversationTemplate::hugging_face, steps, bound);
 }
 
 }  // namespace
 
-TEST_CASE("the demo's stages start as in transformers") { follow_both(3, 1e-6); }
+TEST_CASE("the demo's stages start as in transformers") {
+  follow_stage1(3, 1e-6);
+  follow_stage2(3, 1e-6);
+}
 
-// Minutes. Roundings grow from step to step.
-TEST_CASE("the demo's stages follow transformers for 200 steps", "[.][long]") { follow_both(200, 1e-4); }
+// Minutes.
+TEST_CASE("the demo's stage 1 follows transformers for 200 steps", "[.][long]") { follow_stage1(200, 1e-6); }
+
+// Once the learning rate is high, roundings grow tenfold in about 25 steps.
+TEST_CASE("the demo's stage 2 follows transformers for 100 steps", "[.][long]") { follow_stage2(100, 1e-4); }
