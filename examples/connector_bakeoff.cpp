@@ -2,8 +2,8 @@
 // tower and language model, the same conversations in the same order, the same seed. What differs is one template
 // argument.
 //
-//     connector_bakeoff            # about 12 minutes on two cores
-//     connector_bakeoff --quick    # 1 minute
+//     connector_bakeoff            # 400 steps each
+//     connector_bakeoff --quick    # 20 steps each: under a minute on two cores, too few to rank them
 //
 // Tower and language model are the demo model's and stay frozen, as in LLaVA's first stage: a language model that
 // trains makes up for a weak connector. Only the connector trains, from random weights. The language model has learnt
