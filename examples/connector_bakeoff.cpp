@@ -29,6 +29,7 @@
 #include "bakeoff/report.hpp"
 #include "bakeoff/talks.hpp"
 #include "cli/progress.hpp"
+#include "cli/stopwatch.hpp"
 
 using namespace tessera;
 
@@ -90,12 +91,12 @@ void train_connector(const Model& model, const Setup& setup, bakeoff::Result& re
   cli::ProgressBar bar(result.name, true);
   for (int i = 0; i < setup.steps; ++i) {
     const bakeoff::TalkBatch batch = setup.talks.batch(i, setup.batch, model.image_tokens());
-    const bakeoff::Stopwatch watch;
+    cli::Stopwatch watch;
     gradients.zero();
     const int labels = step.labels(batch);
     result.losses.push_back(step.forward_backward(batch, 1.0f / static_cast<float>(labels)) / labels);
     optimizer.step(schedule.rate(i), optimizer.gradient_norm());
-    result.step_seconds += watch.seconds() / setup.steps;
+    result.step_seconds += watch.lap() / setup.steps;
     bar.update(static_cast<std::uint64_t>(i + 1), static_cast<std::uint64_t>(setup.steps));
   }
   result.step_flops = static_cast<double>(backend.flops()) / setup.steps;

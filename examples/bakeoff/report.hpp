@@ -1,7 +1,6 @@
 #pragma once
 // What a comparison of connectors measures and prints.
 
-#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
@@ -15,15 +14,6 @@
 #include "demo/answerer.hpp"
 
 namespace tessera::bakeoff {
-
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now();
-};
 
 struct Result {
   std::string name;

@@ -16,8 +16,7 @@
 namespace tessera::bakeoff {
 
 /// Owns what its train::Batch points at, the tower's rows excepted.
-struct TalkBatch {
-  std::vector<int> ids, labels, ends;
+struct TalkBatch : io::JoinedSamples {
   Mat<const float> vision_rows;
 
   operator train::Batch<float>() const {
@@ -63,12 +62,7 @@ class Talks {
     const int first = step * size % static_cast<int>(scenes_.size());
     TalkBatch batch;
     batch.vision_rows = vision_rows_.rows_at(first * tokens_, size * tokens_);
-    for (int i = first; i < first + size; ++i) {
-      const io::LabelledIds talk = labelled_talk(i, image_tokens);
-      batch.ids.insert(batch.ids.end(), talk.ids.begin(), talk.ids.end());
-      batch.labels.insert(batch.labels.end(), talk.labels.begin(), talk.labels.end());
-      batch.ends.push_back(static_cast<int>(batch.ids.size()));
-    }
+    for (int i = first; i < first + size; ++i) batch.add(labelled_talk(i, image_tokens));
     return batch;
   }
 

@@ -1,7 +1,6 @@
 // tessera ask: load, look, read, answer.
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
@@ -9,7 +8,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +20,7 @@
 #include "cli/dump.hpp"
 #include "cli/engine.hpp"
 #include "cli/progress.hpp"
+#include "cli/stopwatch.hpp"
 
 namespace tessera::cli {
 namespace {
@@ -38,18 +37,6 @@ struct AskOptions {
   std::optional<int> top_k, beams;
   std::uint64_t seed = 0;
   RuntimeOptions runtime;
-};
-
-class Stopwatch {
- public:
-  /// Seconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now(), before = std::exchange(last_, now);
-    return std::chrono::duration<double>(now - before).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 struct Timing {

@@ -1,6 +1,5 @@
 // tessera train: one training stage of a paper.
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -113,7 +113,10 @@ void train_stage(const TrainOptions& options) {
                      log.add(report);
                      bar.update(static_cast<std::uint64_t>(done), static_cast<std::uint64_t>(trainer.steps()),
                                 log.summary(trainer.steps() - done));
-                     if (options.save_every > 0 && done % options.save_every == 0) trainer.save(), plot();
+                     if (options.save_every > 0 && done % options.save_every == 0) {
+                       trainer.save();
+                       plot();
+                     }
                      return true;
                    }});
   trainer.save();

@@ -1,7 +1,6 @@
 #pragma once
 // What a training run tells about its steps: JSON Lines, a line for people, a picture.
 
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +12,8 @@
 #include "tessera/io/atomic_file.hpp"
 #include "tessera/io/plot.hpp"
 #include "tessera/io/png.hpp"
+
+#include "cli/stopwatch.hpp"
 
 namespace tessera::cli {
 
@@ -30,8 +31,7 @@ class TrainingLog {
   }
 
   void add(const hub::TrainingReport& report) {
-    const auto now = std::chrono::steady_clock::now();
-    seconds_ = std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+    seconds_ = watch_.lap();
     report_ = report;
     losses_.x.push_back(static_cast<double>(report.step));
     losses_.y.push_back(report.loss);
@@ -85,7 +85,7 @@ class TrainingLog {
 
   std::filesystem::path file_, picture_;
   std::ofstream stream_;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  Stopwatch watch_;
   double seconds_ = 0;
   hub::TrainingReport report_;
   io::Curve losses_{.name = "loss", .x = {}, .y = {}};

@@ -1,13 +1,11 @@
 #pragma once
 // A model answers questions about scenes: alone, with the time of each part, or in an exam.
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "tessera/hub/llava.hpp"
@@ -16,6 +14,7 @@
 #include "tessera/model/session.hpp"
 #include "tessera/ops/native.hpp"
 
+#include "cli/stopwatch.hpp"
 #include "scenes/dataset.hpp"
 
 namespace tessera::demo {
@@ -50,17 +49,13 @@ class Answerer {
   std::string answer(const io::Pixels& pixels, std::vector<io::Turn> turns,
                      const std::function<void(const std::string&)>& on_text = {}) {
     session_.reset();
-    auto now = std::chrono::steady_clock::now();
-    const auto lap = [&] {
-      const auto before = std::exchange(now, std::chrono::steady_clock::now());
-      return std::chrono::duration<double>(now - before).count();
-    };
+    cli::Stopwatch watch;
     session_.encode(pixels.values);
-    times.vision += lap();
+    times.vision += watch.lap();
     turns.front().text = folder_.with_images(turns.front().text, 1);
     const std::vector<int> ids = folder_.prompt_ids(folder_.format(turns), 1, image_tokens_);
     const auto logits = session_.prefill(ids);
-    times.prefill += lap();
+    times.prefill += watch.lap();
     hub::AnswerStream stream(folder_.tokenizer);
     std::string text;
     const auto take = [&](const std::string& piece) {
@@ -73,7 +68,7 @@ class Answerer {
       return true;
     });
     take(stream.finish());
-    times.decode += lap();
+    times.decode += watch.lap();
     times.images += 1;
     times.tokens += static_cast<int>(ids.size());
     times.new_tokens += static_cast<int>(reply.size());

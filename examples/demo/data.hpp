@@ -110,11 +110,8 @@ class Batches {
         turns.push_back({"user", (turns.empty() ? detailed_caption(scene) + "\n" : "") + round.question});
         turns.push_back({"assistant", round.answer});
       }
-      const io::LabelledIds text = io::label_conversation(folder_.tokenizer, turns, false,
-                                                          {.conversation = io::ConversationTemplate::hugging_face});
-      batch.ids.insert(batch.ids.end(), text.ids.begin(), text.ids.end());
-      batch.labels.insert(batch.labels.end(), text.labels.begin(), text.labels.end());
-      batch.ends.push_back(static_cast<int>(batch.ids.size()));
+      batch.add(io::label_conversation(folder_.tokenizer, turns, false,
+                                       {.conversation = io::ConversationTemplate::hugging_face}));
     }
     return batch;
   }

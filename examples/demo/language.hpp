@@ -5,15 +5,14 @@
 #include <vector>
 
 #include "tessera/core/gradients.hpp"
+#include "tessera/io/conversation_labels.hpp"
 #include "tessera/language/llama.hpp"
 #include "tessera/train/loss.hpp"
 
 namespace tessera::demo {
 
-/// Texts one after the other.
-struct TextBatch {
-  std::vector<int> ids, labels, ends;  ///< labels: of the answers, as in train::Batch
-
+/// Texts; the labels are of the answers.
+struct TextBatch : io::JoinedSamples {
   std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }
 };
 

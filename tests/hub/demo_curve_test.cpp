@@ -12,7 +12,7 @@
 #include "tessera/hub/llava_trainer.hpp"
 
 #include "catch.hpp"
-#include "scenes/files.hpp"
+#include "cli/scenes_command.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace tessera;
@@ -44,17 +44,15 @@ void write_start(const std::filesystem::path& folder, const std::vector<std::str
 }
 
 void write_data(const std::filesystem::path& folder, const io::json& options, std::size_t count) {
-  scenes::DatasetOptions dataset;
-  dataset.scene.seed = options["seed"];
-  dataset.scene.max_objects = options["objects"] == "1-1" ? 1 : 3;
-  dataset.tasks_per_scene = options.value("tasks_per_scene", 1);
-  dataset.tasks.clear();
-  std::istringstream tasks(options["tasks"].get<std::string>());
-  for (std::string name; std::getline(tasks, name, ',');) {
-    const auto found = std::find(scenes::task_names.begin(), scenes::task_names.end(), name);
-    dataset.tasks.push_back(static_cast<scenes::Task>(found - scenes::task_names.begin()));
-  }
-  scenes::write_dataset(dataset, 0, count, scenes::ImageFiles::png, folder);
+  std::vector<std::string> tasks;
+  std::istringstream names(options["tasks"].get<std::string>());
+  for (std::string name; std::getline(names, name, ',');) tasks.push_back(name);
+  cli::run_scenes({.out = folder.string(),
+                   .count = count,
+                   .seed = options["seed"],
+                   .objects = options["objects"],
+                   .tasks = tasks,
+                   .tasks_per_scene = options.value("tasks_per_scene", 1)});
 }
 
 /// The first `steps` steps of a stage. `bound`: of |Δ| / loss in each of them.

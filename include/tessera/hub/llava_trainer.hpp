@@ -243,17 +243,16 @@ class LlavaTrainer {
 
   /// A view of buffers that the next call fills anew.
   train::Batch<float> join(const std::vector<Item>& batch) {
-    ids_.clear(), labels_.clear(), ends_.clear(), rows_.clear();
+    samples_.clear(), rows_.clear();
     int images = 0;
     for (const Item& item : batch) {
-      ids_.insert(ids_.end(), item.text.ids.begin(), item.text.ids.end());
-      labels_.insert(labels_.end(), item.text.labels.begin(), item.text.labels.end());
-      ends_.push_back(static_cast<int>(ids_.size()));
+      samples_.add(item.text);
       rows_.insert(rows_.end(), item.features.begin(), item.features.end());
       images += item.has_image ? 1 : 0;
     }
     const auto rows = dense<const float>(rows_.data(), images * model_.vision.tokens(), model_.vision.out());
-    return {.ids = ids_, .labels = labels_, .ends = ends_, .images = images, .vision_rows = rows};
+    return {
+        .ids = samples_.ids, .labels = samples_.labels, .ends = samples_.ends, .images = images, .vision_rows = rows};
   }
 
   /// Runs the tower on the images of a batch that it has not seen.
@@ -331,9 +330,9 @@ class LlavaTrainer {
   FeatureCache features_;
   train::Schedule schedule_;
   std::int64_t steps_ = 0;
-  std::string description_;               // what a state file must say to belong to this run
-  std::vector<int> ids_, labels_, ends_;  // of the batch at hand
-  std::vector<float> rows_;
+  std::string description_;    // what a state file must say to belong to this run
+  io::JoinedSamples samples_;  // of the batch at hand
+  std::vector<float> rows_;    // of its images
 };
 
 }  // namespace tessera::hub

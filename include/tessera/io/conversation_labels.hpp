@@ -25,6 +25,18 @@ struct LabelledIds {
   bool operator==(const LabelledIds&) const = default;
 };
 
+/// Samples one after the other, as train::Batch takes them.
+struct JoinedSamples {
+  std::vector<int> ids, labels, ends;  ///< ends: where each sample ends in ids
+
+  void add(const LabelledIds& sample) {
+    ids.insert(ids.end(), sample.ids.begin(), sample.ids.end());
+    labels.insert(labels.end(), sample.labels.begin(), sample.labels.end());
+    ends.push_back(static_cast<int>(ids.size()));
+  }
+  void clear() { ids.clear(), labels.clear(), ends.clear(); }
+};
+
 /// How conversations become training samples.
 struct TrainingFormat {
   /// A template of the styles plain, two or llama_2, or `hugging_face`: as vicuna_v1 without a system text.
