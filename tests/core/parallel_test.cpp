@@ -1,9 +1,13 @@
 #include "tessera/core/parallel.hpp"
 
 #include <atomic>
+#include <string>
 #include <vector>
 
+#include "tessera/core/error.hpp"
+
 #include "catch.hpp"
+#include "support/errors.hpp"
 
 using namespace tessera;
 
@@ -22,4 +26,32 @@ TEST_CASE("every element is in exactly one piece, and pieces start on a grain") 
       }
     }
   }
+}
+
+TEST_CASE("the exception of the lowest piece leaves the loop, after all pieces have ended") {
+  for (const int threads : {1, 2, 3, 7}) {
+    CAPTURE(threads);
+    std::atomic<int> calls{0};
+    const auto loop = [&](int first_bad) {
+      parallel_for(threads, 100, 1, [&](int begin, int end, int) {
+        ++calls;
+        for (int i = begin; i < end; ++i)
+          if (i >= first_bad) fail("element ", i);
+      });
+    };
+    CHECK_NOTHROW(loop(100));
+    const int pieces = calls;
+    for (const int first_bad : {0, 40, 99})
+      CHECK(test::error_message([&] { loop(first_bad); }) == "element " + std::to_string(first_bad));
+    CHECK(calls == 4 * pieces);
+  }
+}
+
+TEST_CASE("an exception in one piece only, and of any type, leaves the loop") {
+  for (const int thrower : {0, 1, 2})
+    CHECK_THROWS_AS(parallel_for(3, 3, 1,
+                                 [&](int begin, int, int) {
+                                   if (begin == thrower) throw begin;
+                                 }),
+                    int);
 }
