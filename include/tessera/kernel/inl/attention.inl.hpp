@@ -80,8 +80,7 @@ TESSERA_INLINE float exp2_of_row(const float* scores, int count, float scale, fl
 
 inline void attend(const AttentionArgs& args) {
   const std::ptrdiff_t score_stride = attention_score_stride(args.key_count);
-  const int channel_panels = panels_of(args.head_dim);
-  const std::ptrdiff_t output_stride = std::ptrdiff_t{channel_panels} * panel_columns;
+  const std::ptrdiff_t output_stride = std::ptrdiff_t{panels_of(args.head_dim)} * panel_columns;
   float* const scores = args.scratch;
   float* const outputs = scores + attention_block_rows * score_stride;
   const auto visible_keys = [&](int query) {
@@ -89,27 +88,15 @@ inline void attend(const AttentionArgs& args) {
   };
 
   for (int block = args.query_begin; block < args.query_end; block += attention_block_rows) {
-    const Strips strips{std::min(attention_block_rows, args.query_end - block)};
-    const int block_keys = visible_keys(block + strips.rows - 1);
-    // All strips take their turn at each group of panels, while it is in the L1 cache.
-    const auto multiply = [&](const float* x, std::ptrdiff_t x_stride, const float* packed, std::ptrdiff_t panel_floats,
-                              int panels, int k, bool accumulate, float* result, std::ptrdiff_t result_stride) {
-      for (int panel = 0; panel < panels; panel += 3)
-        for (int strip = 0; strip < strips.count(); ++strip) {
-          const int row = strips.begin(strip), rows = strips.begin(strip + 1) - row;
-          multiply_strip(DType::f32, rows, x + row * x_stride, x_stride,
-                         reinterpret_cast<const std::byte*>(packed + panel * panel_floats),
-                         panel_floats * static_cast<std::ptrdiff_t>(sizeof(float)), std::min(3, panels - panel), k,
-                         accumulate, result + row * result_stride + panel * panel_columns, result_stride);
-        }
-    };
-
-    multiply(args.q + block * args.q_stride, args.q_stride, args.keys, std::ptrdiff_t{args.head_dim} * panel_columns,
-             panels_of(block_keys), args.head_dim, false, scores, score_stride);
+    const int rows = std::min(attention_block_rows, args.query_end - block);
+    const int block_keys = visible_keys(block + rows - 1);
+    const Panels key_panels{args.keys, std::ptrdiff_t{args.head_dim} * panel_columns, block_keys};
+    multiply_panels(args.q + block * args.q_stride, args.q_stride, rows, args.head_dim, key_panels, false, scores,
+                    score_stride);
 
     float highest[attention_block_rows], total[attention_block_rows];
-    for (int i = 0; i < strips.rows; ++i) highest[i] = max_of_row(scores + i * score_stride, visible_keys(block + i));
-    for (int i = 0; i < strips.rows; ++i) {
+    for (int i = 0; i < rows; ++i) highest[i] = max_of_row(scores + i * score_stride, visible_keys(block + i));
+    for (int i = 0; i < rows; ++i) {
       float* row = scores + i * score_stride;
       const int keys = visible_keys(block + i);
       total[i] = exp2_of_row(row, keys, args.scale * log2_e, highest[i], row);
@@ -117,12 +104,13 @@ inline void attend(const AttentionArgs& args) {
     }
 
     for (int key = 0; key < block_keys; key += gemm_block_k) {
-      const int keys = std::min(gemm_block_k, block_keys - key);
-      multiply(scores + key, score_stride, args.values + std::ptrdiff_t{key} * panel_columns,
-               std::ptrdiff_t{args.capacity} * panel_columns, channel_panels, keys, key > 0, outputs, output_stride);
+      const Panels value_panels{args.values + std::ptrdiff_t{key} * panel_columns,
+                                std::ptrdiff_t{args.capacity} * panel_columns, args.head_dim};
+      multiply_panels(scores + key, score_stride, rows, std::min(gemm_block_k, block_keys - key), value_panels, key > 0,
+                      outputs, output_stride);
     }
 
-    for (int i = 0; i < strips.rows; ++i) {
+    for (int i = 0; i < rows; ++i) {
       const V16 inverse = broadcast(1.0f / total[i]);
       for (int channel = 0; channel < args.head_dim; channel += panel_columns)
         store_first(args.y + (block + i) * args.y_stride + channel,

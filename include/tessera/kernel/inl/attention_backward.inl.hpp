@@ -8,36 +8,6 @@ namespace tessera {
 inline namespace TESSERA_COMMAND_LINE_ISA {
 namespace kernel::TESSERA_TARGET {
 
-/// A matrix M[k][columns] in panels of 16 columns: [panel][k][16].
-struct Panels {
-  const float* data;
-  std::ptrdiff_t panel_floats;
-  int columns;
-};
-
-/// Calls multiply_group(row, rows, panel, panels) for every strip of rows and group of at most 3 panels. All strips
-/// take their turn at a group while it is in the L1 cache.
-template <class Multiply>
-TESSERA_INLINE void for_each_strip(int row_count, int panel_count, Multiply multiply_group) {
-  constexpr int group = 3;
-  const Strips strips{row_count};
-  for (int panel = 0; panel < panel_count; panel += group)
-    for (int strip = 0; strip < strips.count(); ++strip)
-      multiply_group(strips.begin(strip), strips.begin(strip + 1) - strips.begin(strip), panel,
-                     std::min(group, panel_count - panel));
-}
-
-/// y[rows][columns] = x[rows][k] · M, with whole panels of y.
-inline void multiply(const float* x, std::ptrdiff_t x_stride, int rows, int k, const Panels& m, float* y,
-                     std::ptrdiff_t y_stride) {
-  for_each_strip(rows, panels_of(m.columns), [&](int row, int strip_rows, int panel, int panels) {
-    multiply_strip(DType::f32, strip_rows, x + row * x_stride, x_stride,
-                   reinterpret_cast<const std::byte*>(m.data + panel * m.panel_floats),
-                   m.panel_floats * static_cast<std::ptrdiff_t>(sizeof(float)), panels, k, false,
-                   y + row * y_stride + panel * panel_columns, y_stride);
-  });
-}
-
 /// y[rows][columns] += x[rows][k] · M, in blocks of gemm_block_k.
 inline void add_product(const float* x, std::ptrdiff_t x_stride, int rows, int k, const Panels& m, float* y,
                         std::ptrdiff_t y_stride) {
@@ -133,8 +103,8 @@ inline void attend_backward(const AttentionBackwardArgs& args) {
     const PackedRows q(args.q + block * args.q_stride, args.q_stride, args.head_dim, rows, block_scratch);
     const PackedRows dy(args.dy + block * args.dy_stride, args.dy_stride, args.head_dim, rows, block_scratch);
 
-    multiply(args.k, args.k_stride, keys, args.head_dim, q.as_keys, scores, block_rows);
-    multiply(args.v, args.v_stride, keys, args.head_dim, dy.as_keys, gradients, block_rows);
+    multiply_panels(args.k, args.k_stride, keys, args.head_dim, q.as_keys, false, scores, block_rows);
+    multiply_panels(args.v, args.v_stride, keys, args.head_dim, dy.as_keys, false, gradients, block_rows);
     for (int i = 0; i < rows; i += 16)
       softmax_backward_columns(scores + i, gradients + i, block_rows, keys, args.causal ? first_visible + i : keys,
                                args.scale);

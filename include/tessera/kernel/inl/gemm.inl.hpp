@@ -112,6 +112,36 @@ inline void multiply_strip(DType format, int rows, const float* x, std::ptrdiff_
                  sums_stride);
 }
 
+/// A matrix M[k][columns] of floats in panels of 16 columns: [panel][k][16].
+struct Panels {
+  const float* data;
+  std::ptrdiff_t panel_floats;
+  int columns;
+};
+
+/// Calls multiply_group(row, rows, panel, panels) for every strip of rows and group of at most 3 panels. All strips
+/// take their turn at a group while it is in the L1 cache.
+template <class Multiply>
+TESSERA_INLINE void for_each_strip(int row_count, int panel_count, Multiply multiply_group) {
+  constexpr int group = 3;
+  const Strips strips{row_count};
+  for (int panel = 0; panel < panel_count; panel += group)
+    for (int strip = 0; strip < strips.count(); ++strip)
+      multiply_group(strips.begin(strip), strips.begin(strip + 1) - strips.begin(strip), panel,
+                     std::min(group, panel_count - panel));
+}
+
+/// y[rows][columns] = x[rows][k] · M, or += if `accumulate`, with whole panels of y.
+inline void multiply_panels(const float* x, std::ptrdiff_t x_stride, int rows, int k, const Panels& m, bool accumulate,
+                            float* y, std::ptrdiff_t y_stride) {
+  for_each_strip(rows, panels_of(m.columns), [&](int row, int strip_rows, int panel, int panels) {
+    multiply_strip(DType::f32, strip_rows, x + row * x_stride, x_stride,
+                   reinterpret_cast<const std::byte*>(m.data + panel * m.panel_floats),
+                   m.panel_floats * static_cast<std::ptrdiff_t>(sizeof(float)), panels, k, accumulate,
+                   y + row * y_stride + panel * panel_columns, y_stride);
+  });
+}
+
 inline void add_bias(const float* bias, int columns, float* sums) {
   for (int i = 0; i < columns; i += panel_columns) store(sums + i, load(sums + i) + load_first(bias + i, columns - i));
 }
