@@ -51,25 +51,6 @@ TESSERA_INLINE V16 derivative(V16 x) {
     return broadcast(1.0f);
 }
 
-/// Calls function<activation>().
-template <class Function>
-TESSERA_INLINE void with_activation(Activation activation, Function function) {
-  switch (activation) {
-    case Activation::identity:
-      return function.template operator()<Activation::identity>();
-    case Activation::gelu:
-      return function.template operator()<Activation::gelu>();
-    case Activation::gelu_tanh:
-      return function.template operator()<Activation::gelu_tanh>();
-    case Activation::quick_gelu:
-      return function.template operator()<Activation::quick_gelu>();
-    case Activation::silu:
-      return function.template operator()<Activation::silu>();
-    case Activation::relu:
-      return function.template operator()<Activation::relu>();
-  }
-}
-
 /// y[i] += a · b, where factors(i, lanes) gives both.
 struct Factors {
   V16 a, b;

@@ -57,6 +57,25 @@ TESSERA_INLINE V16 activate(V16 x) {
     return x;
 }
 
+/// Calls function<activation>().
+template <class Function>
+TESSERA_INLINE void with_activation(Activation activation, Function function) {
+  switch (activation) {
+    case Activation::identity:
+      return function.template operator()<Activation::identity>();
+    case Activation::gelu:
+      return function.template operator()<Activation::gelu>();
+    case Activation::gelu_tanh:
+      return function.template operator()<Activation::gelu_tanh>();
+    case Activation::quick_gelu:
+      return function.template operator()<Activation::quick_gelu>();
+    case Activation::silu:
+      return function.template operator()<Activation::silu>();
+    case Activation::relu:
+      return function.template operator()<Activation::relu>();
+  }
+}
+
 /// y[i] = function(i, lanes), 16 at a time.
 template <class Function>
 TESSERA_INLINE void fill_row(int count, float* y, Function function) {
@@ -71,20 +90,7 @@ TESSERA_NOINLINE void activate_row(const float* x, int count, float* y) {
 }
 
 inline void activate_row(Activation activation, const float* x, int count, float* y) {
-  switch (activation) {
-    case Activation::identity:
-      return activate_row<Activation::identity>(x, count, y);
-    case Activation::gelu:
-      return activate_row<Activation::gelu>(x, count, y);
-    case Activation::gelu_tanh:
-      return activate_row<Activation::gelu_tanh>(x, count, y);
-    case Activation::quick_gelu:
-      return activate_row<Activation::quick_gelu>(x, count, y);
-    case Activation::silu:
-      return activate_row<Activation::silu>(x, count, y);
-    case Activation::relu:
-      return activate_row<Activation::relu>(x, count, y);
-  }
+  with_activation(activation, [&]<Activation known>() { activate_row<known>(x, count, y); });
 }
 
 }  // namespace kernel::TESSERA_TARGET
