@@ -189,8 +189,6 @@ void register_all() {
   RegisterBenchmark("attention/608x128/causal", attention, 608, 128, true);
   RegisterBenchmark("layer_norm", row<void (*)(const NormArgs&)>, [](const NormArgs& a) { kernels().layer_norm(a); });
   RegisterBenchmark("rms_norm", row<void (*)(const NormArgs&)>, [](const NormArgs& a) { kernels().rms_norm(a); });
-  RegisterBenchmark("softmax", row<void (*)(const NormArgs&)>,
-                    [](const NormArgs& a) { kernels().softmax(a.x, a.width, a.y); });
   RegisterBenchmark("gelu", row<void (*)(const NormArgs&)>,
                     [](const NormArgs& a) { kernels().activate(Activation::gelu, a.x, a.width, a.y); });
   RegisterBenchmark("silu", row<void (*)(const NormArgs&)>,

@@ -171,10 +171,6 @@ struct KernelTable {
   void (*layer_norm)(const NormArgs&);
   /// y = x / √(mean(x²) + epsilon) · weight.
   void (*rms_norm)(const NormArgs&);
-  /// y = softmax(x), of one row.
-  void (*softmax)(const float* x, int width, float* y);
-  /// y = a + b.
-  void (*add)(const float* a, const float* b, int count, float* y);
   void (*activate)(Activation activation, const float* x, int count, float* y);
   /// Rotary position embedding of one token, in place: for every head of `row` [heads][head_dim] the pairs
   /// (x[i], x[i + head_dim/2]) are rotated by the angle whose cosine and sine are cos[i] and sin[i], i < head_dim/2.

@@ -64,12 +64,6 @@ inline void rms_norm(const NormArgs& args) {
   }
 }
 
-inline void softmax(const float* x, int width, float* y) {
-  const float total = exp2_of_row(x, width, log2_e, max_of_row(x, width), y);
-  const V16 inverse = broadcast(1.0f / total);
-  fill_row(width, y, [&](int i, int lanes) { return load_first(y + i, lanes) * inverse; });
-}
-
 inline void add(const float* a, const float* b, int count, float* y) {
   fill_row(count, y, [&](int i, int lanes) { return load_first(a + i, lanes) + load_first(b + i, lanes); });
 }

@@ -24,8 +24,6 @@ inline constexpr KernelTable table = {
     .attend_decode = attend_decode,
     .layer_norm = layer_norm,
     .rms_norm = rms_norm,
-    .softmax = softmax,
-    .add = add,
     .activate = activate_row,
     .rope = rope,
 };
