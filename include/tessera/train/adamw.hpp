@@ -79,7 +79,6 @@ class AdamW {
   /// Steps taken.
   std::int64_t steps() const { return steps_; }
   void resume(std::int64_t steps) { steps_ = steps; }
-  std::size_t bytes() const { return moments_.size(); }
 
   /// The global norm of all gradients.
   double gradient_norm() const {
