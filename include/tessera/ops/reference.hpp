@@ -1,10 +1,9 @@
 #pragma once
-/// The yardstick: every op as plain loops over any scalar (float, double, std::complex<double> for complex-step
-/// gradients). Nothing here is clever; everything else is compared with it.
+/// The yardstick: every op as plain loops, in float or double. Nothing here is clever; everything else is compared with
+/// it.
 
 #include <algorithm>
 #include <cmath>
-#include <complex>
 #include <cstdint>
 #include <limits>
 #include <numbers>
@@ -41,7 +40,7 @@ inline double element(const WeightView& w, int row, int col) {
 /// The exact activation functions, in the precision of S.
 template <class S>
 S activation(Activation act, S x) {
-  using std::abs, std::erf, std::exp, std::tanh;
+  using std::erf, std::exp, std::tanh;
   switch (act) {
     case Activation::identity:
       return x;
@@ -55,7 +54,7 @@ S activation(Activation act, S x) {
     case Activation::silu:
       return x / (S(1) + exp(-x));
     case Activation::relu:
-      return std::real(x) > 0 ? x : S(0);
+      return x > 0 ? x : S(0);
   }
   return x;
 }
@@ -173,7 +172,7 @@ struct Reference {
       S sum = 0;
       for (int c = 0; c < k.cols; ++c) sum += q[c] * k(j, c);
       scores[j] = sum * S(scale);
-      largest = std::max(largest, static_cast<double>(std::real(scores[j])));
+      largest = std::max(largest, static_cast<double>(scores[j]));
     }
     S total = 0;
     for (int j = 0; j < k.rows; ++j) total += scores[j] = std::exp(scores[j] - S(largest));

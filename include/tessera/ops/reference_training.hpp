@@ -1,5 +1,5 @@
 #pragma once
-/// The yardstick of the backward pass: every gradient as its formula, in any scalar.
+/// The yardstick of the backward pass: every gradient as its formula, in float or double.
 
 #include "tessera/ops/reference.hpp"
 #include "tessera/ops/training.hpp"
@@ -31,7 +31,7 @@ S activation_slope(Activation act, S x) {
       return s + x * s * (S(1) - s);
     }
     case Activation::relu:
-      return std::real(x) > 0 ? S(1) : S(0);
+      return x > 0 ? S(1) : S(0);
   }
   return S(1);
 }
@@ -140,7 +140,7 @@ struct ReferenceTraining : Reference<S> {
       const int label = labels[static_cast<std::size_t>(r)];
       const Mat<S> row = logits.rows_at(r, 1);
       double largest = -std::numeric_limits<double>::infinity();
-      for (int c = 0; c < row.cols; ++c) largest = std::max(largest, static_cast<double>(std::real(row(0, c))));
+      for (int c = 0; c < row.cols; ++c) largest = std::max(largest, static_cast<double>(row(0, c)));
       S sum = 0, total = 0;
       for (int c = 0; c < row.cols; ++c) sum += std::exp(row(0, c) - S(largest)), total += row(0, c);
       const S log_sum = S(largest) + std::log(sum);
@@ -175,7 +175,7 @@ struct ReferenceTraining : Reference<S> {
     for (int j = 0; j < k.rows; ++j) {
       probabilities[j] = slopes[j] = 0;
       for (int c = 0; c < k.cols; ++c) probabilities[j] += S(scale) * q[c] * k(j, c), slopes[j] += dy[c] * v(j, c);
-      largest = std::max(largest, static_cast<double>(std::real(probabilities[j])));
+      largest = std::max(largest, static_cast<double>(probabilities[j]));
     }
     S total = 0, mean_slope = 0;
     for (int j = 0; j < k.rows; ++j) total += probabilities[j] = std::exp(probabilities[j] - S(largest));
