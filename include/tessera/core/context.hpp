@@ -12,6 +12,9 @@ struct Run {
   int threads = default_threads();
 };
 
+/// Threads for a piece of work of so many multiply-adds: a small one is over before a second thread has woken up.
+inline int threads_for(const Run& run, double multiply_adds) { return multiply_adds < 1 << 18 ? 1 : run.threads; }
+
 /// Run plus the compute backend. The backend is a policy of the context, not of the layer: one model object runs
 /// through every Ops.
 template <class OpsT>

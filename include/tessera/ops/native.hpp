@@ -117,9 +117,6 @@ class Native {
   }
 
  protected:
-  /// Below this many multiply-adds a piece of work is over before a second thread has woken up.
-  static int threads_for(const Run& run, double multiply_adds) { return multiply_adds < 1 << 18 ? 1 : run.threads; }
-
   template <class Body>
   static void for_rows(Run& run, int rows, double cost_of_row, Body&& body) {
     if (run.arena.counting()) return;

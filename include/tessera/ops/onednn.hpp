@@ -200,9 +200,6 @@ class OneDnn : Reference<float> {
   using Mix = std::array<int, 2>;      // head_dim, threads
   using Softmax = std::array<int, 3>;  // rows, keys, threads
 
-  /// Below this many multiply-adds a primitive is over before a second thread has woken up.
-  static int threads_for(const Run& run, double multiply_adds) { return multiply_adds < 1 << 18 ? 1 : run.threads; }
-
   static int padded(int keys) { return (keys + key_step - 1) / key_step * key_step; }
 
   static void widen(WeightView w, DType source_type, const std::byte* source, float* out) {
