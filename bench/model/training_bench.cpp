@@ -32,7 +32,7 @@ struct Conversations {
     const int tokens = model.image_tokens() + text;
     ids.insert(ids.end(), static_cast<std::size_t>(model.image_tokens()), model.splice.image_token);
     for (int i = 0; i < text; ++i) ids.push_back(i % 500);
-    labels.resize(ids.size() - static_cast<std::size_t>(labelled), train::ignored_label);
+    labels.resize(ids.size() - static_cast<std::size_t>(labelled), ignored_label);
     labels.insert(labels.end(), ids.end() - labelled, ids.end());
     ends.push_back(static_cast<int>(ids.size()));
     pairs += 0.5 * tokens * (tokens + 1);

@@ -103,7 +103,7 @@ void train_stage(const TrainOptions& options) {
                      io::write_npy(dump / "loss.npy", DType::f32, std::vector<std::int64_t>{},
                                    std::as_bytes(std::span(&value, 1)));
                      write_padded(dump / "input_ids.npy", texts, &io::LabelledIds::ids, 0);
-                     write_padded(dump / "labels.npy", texts, &io::LabelledIds::labels, io::ignored_label);
+                     write_padded(dump / "labels.npy", texts, &io::LabelledIds::labels, ignored_label);
                      hub::write_trained_tensors(dump / "grads.safetensors", trainer.optimizer(), trainer.names(),
                                                 &train::Parameter::gradient);
                    },

@@ -62,7 +62,7 @@ class Batches {
       const scenes::Scene scene = curriculum_scene(World::captioned, progress, 3, number(step, i, tower_size_));
       add(batch, scene, [](const scenes::Object& object) {
         PatchLabels labels = all_attributes(object);
-        labels[shape] = train::ignored_label;
+        labels[shape] = ignored_label;
         return labels;
       });
       for (const int id : folder_.tokenizer.encode(detailed_caption(scene))) batch.ids.push_back(id);
@@ -90,7 +90,7 @@ class Batches {
       add(batch, scene, [&](const scenes::Object& object) {
         PatchLabels labels = all_attributes(object);
         const bool has_name = std::find(nameless.begin(), nameless.end(), &object) == nameless.end();
-        labels[has_name ? shape : color] = train::ignored_label;
+        labels[has_name ? shape : color] = ignored_label;
         return labels;
       });
     }

@@ -27,7 +27,7 @@ enum PatchAttribute : std::size_t { shape, color, size, place, center };
 inline constexpr int patch_scores =
     patch_classes[shape] + patch_classes[color] + patch_classes[size] + patch_classes[place] + patch_classes[center];
 
-/// The class of each attribute, or train::ignored_label.
+/// The class of each attribute, or ignored_label.
 using PatchLabels = std::array<int, patch_classes.size()>;
 
 /// Labels of a scene's patches, row after row. A patch belongs to the object whose box covers most of it, or whose
@@ -72,7 +72,7 @@ inline PatchLabels all_attributes(const scenes::Object& object) {
 inline double patch_loss(Mat<const float> scores, std::span<const PatchLabels> labels, Mat<float> dscores) {
   constexpr double weight_of_objects = 6;
   const auto weight_of = [&](const PatchLabels& patch, std::size_t attribute) {
-    if (patch[attribute] == train::ignored_label) return 0.0;
+    if (patch[attribute] == ignored_label) return 0.0;
     return patch[size] != 0 ? weight_of_objects : 1.0;
   };
   double loss = 0;

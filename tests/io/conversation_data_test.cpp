@@ -13,6 +13,7 @@
 #include "support/temporary_folder.hpp"
 
 using namespace tessera::io;
+using tessera::ignored_label;
 using tessera::test::contains;
 using tessera::test::error_message;
 

@@ -216,7 +216,7 @@ class LlavaTrainer {
       const io::LabelledIds& text = batches.back().back().text;
       report.tokens += static_cast<std::int64_t>(text.ids.size());
       labels += static_cast<int>(text.labels.size() -
-                                 static_cast<std::size_t>(std::ranges::count(text.labels, io::ignored_label)));
+                                 static_cast<std::size_t>(std::ranges::count(text.labels, ignored_label)));
     }
     gradients_.zero();
     double total = 0;

@@ -9,14 +9,12 @@
 #include <vector>
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/labels.hpp"
 #include "tessera/io/conversation.hpp"
 #include "tessera/io/tokenizer.hpp"
 #include "tessera/io/tokenizer/unicode.hpp"
 
 namespace tessera::io {
-
-/// The label of an id that does not count in the loss (PyTorch's `ignore_index`).
-inline constexpr int ignored_label = -100;
 
 /// A training sample: for each id itself as label where it is trained, else ignored_label. Labels are not shifted: the
 /// row before predicts them.

@@ -6,15 +6,13 @@
 #include <vector>
 
 #include "tessera/core/context.hpp"
+#include "tessera/core/labels.hpp"
 #include "tessera/core/need.hpp"
 #include "tessera/core/sequences.hpp"
 #include "tessera/core/tensor.hpp"
 #include "tessera/ops/training.hpp"
 
 namespace tessera::train {
-
-/// Label of a token that the loss ignores (torch's ignore_index).
-inline constexpr int ignored_label = -100;
 
 /// The rows whose next token has a label, and these labels.
 class NextTokens {
