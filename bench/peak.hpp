@@ -4,44 +4,25 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdlib>
-#include <cstring>
 #include <ctime>
-#include <new>
 #include <string>
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <sys/mman.h>
 
+#include "tessera/core/memory.hpp"
 #include "tessera/kernel/isa.hpp"
 
 namespace tessera::bench {
 
-/// Memory for weights: 2 MiB aligned and in huge pages, which are worth a third of the read bandwidth.
-class HugePages {
- public:
-  explicit HugePages(std::size_t bytes)
-      : bytes_((bytes + huge - 1) / huge * huge), data_(std::aligned_alloc(huge, bytes_)) {
-    if (data_ == nullptr) throw std::bad_alloc();
-    madvise(data_, bytes_, MADV_HUGEPAGE);
-    std::memset(data_, 0, bytes_);
-  }
-  ~HugePages() { std::free(data_); }
-  HugePages(const HugePages&) = delete;
-  HugePages& operator=(const HugePages&) = delete;
+/// Memory that a benchmark may read at once: untouched pages would all be the same few zeros in the cache.
+inline Buffer zeroed_buffer(std::size_t bytes) {
+  Buffer buffer(bytes);
+  std::fill_n(buffer.data(), bytes, std::byte{0});
+  return buffer;
+}
 
-  template <class T = float>
-  T* as() const {
-    return static_cast<T*>(data_);
-  }
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  static constexpr std::size_t huge = std::size_t{2} << 20;
-  std::size_t bytes_;
-  void* data_;
-};
+inline float* floats(const Buffer& buffer) { return reinterpret_cast<float*>(buffer.data()); }
 
 /// Seconds that this thread was running: time which the system gives to other processes does not count.
 inline double thread_seconds() {

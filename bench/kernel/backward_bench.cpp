@@ -12,7 +12,8 @@
 #include "peak.hpp"
 
 using namespace tessera;
-using bench::HugePages;
+using bench::floats;
+using bench::zeroed_buffer;
 
 namespace {
 
@@ -24,9 +25,9 @@ struct Rows {
     std::mt19937 generator(1);
     for (std::ptrdiff_t i = 0; i < rows * stride; ++i) data()[i] = static_cast<float>(generator()) * 0x1p-32f - 0.5f;
   }
-  float* data() const { return memory.as(); }
+  float* data() const { return floats(memory); }
   std::ptrdiff_t stride;
-  HugePages memory;
+  Buffer memory;
 };
 
 constexpr int block_columns = 512;  // packed at a time
@@ -64,11 +65,11 @@ void input_gradient(benchmark::State& state, DType type) {
   const int rows = static_cast<int>(state.range(0)), in = static_cast<int>(state.range(1)),
             out = static_cast<int>(state.range(2));
   const Rows dy(rows, out), dx(rows, in);
-  const HugePages weight(size_of(type) * static_cast<std::size_t>(in) * out);
-  const HugePages packed(packed_bytes(DType::f32, block_columns, out));
-  const HugePages scratch(gemm_scratch_floats(rows, out) * sizeof(float));
+  const Buffer weight = zeroed_buffer(size_of(type) * static_cast<std::size_t>(in) * out);
+  const Buffer packed = zeroed_buffer(packed_bytes(DType::f32, block_columns, out));
+  const Buffer scratch = zeroed_buffer(gemm_scratch_floats(rows, out) * sizeof(float));
   bench::report_of_peak(state, 1.0 * rows * in * out, [&] {
-    add_product(dy, rows, weight.as<void>(), type, in, out, in, dx, packed.as(), scratch.as());
+    add_product(dy, rows, weight.data(), type, in, out, in, dx, floats(packed), floats(scratch));
   });
 }
 
@@ -77,8 +78,8 @@ void weight_gradient(benchmark::State& state) {
   const int rows = static_cast<int>(state.range(0)), in = static_cast<int>(state.range(1)),
             out = static_cast<int>(state.range(2));
   const Rows x(rows, in), dy(rows, out), transposed(out, rows), dw(out, in);
-  const HugePages packed(packed_bytes(DType::f32, block_columns, rows));
-  const HugePages scratch(gemm_scratch_floats(out, rows) * sizeof(float));
+  const Buffer packed = zeroed_buffer(packed_bytes(DType::f32, block_columns, rows));
+  const Buffer scratch = zeroed_buffer(gemm_scratch_floats(out, rows) * sizeof(float));
   bench::report_of_peak(state, 1.0 * rows * in * out, [&] {
     training_kernels().transpose({.x = dy.data(),
                                   .x_stride = dy.stride,
@@ -86,7 +87,7 @@ void weight_gradient(benchmark::State& state) {
                                   .columns = out,
                                   .y = transposed.data(),
                                   .y_stride = transposed.stride});
-    add_product(transposed, out, x.data(), DType::f32, x.stride, rows, in, dw, packed.as(), scratch.as());
+    add_product(transposed, out, x.data(), DType::f32, x.stride, rows, in, dw, floats(packed), floats(scratch));
   });
 }
 
@@ -97,7 +98,7 @@ void attention_backward(benchmark::State& state) {
   const bool causal = state.range(2) != 0;
   const int width = heads * head_dim;
   const Rows qkv(tokens, 3 * width), dy(tokens, width), dqkv(tokens, 3 * width);
-  const HugePages scratch(attention_backward_scratch_floats(head_dim, tokens) * sizeof(float));
+  const Buffer scratch = zeroed_buffer(attention_backward_scratch_floats(head_dim, tokens) * sizeof(float));
   const double pairs = causal ? 0.5 * tokens * (tokens + 1) : 1.0 * tokens * tokens;
   bench::report_of_peak(state, 5 * pairs * head_dim * heads, [&] {
     for (int head = 0; head < heads; ++head) {
@@ -122,7 +123,7 @@ void attention_backward(benchmark::State& state) {
                                           .dk_stride = dqkv.stride,
                                           .dv = dq + 2 * width,
                                           .dv_stride = dqkv.stride,
-                                          .scratch = scratch.as()});
+                                          .scratch = floats(scratch)});
     }
   });
 }

@@ -18,7 +18,8 @@
 #include "peak.hpp"
 
 using namespace tessera;
-using bench::HugePages;
+using bench::floats;
+using bench::zeroed_buffer;
 
 namespace {
 
@@ -39,10 +40,10 @@ struct Product {
         y(static_cast<std::size_t>(rows) * y_stride),
         bias(random_numbers(static_cast<std::size_t>(n))) {
     const std::vector<float> source = random_numbers(static_cast<std::size_t>(n) * k);
-    pack_weight(format, DType::f32, source.data(), n, k, weight.as<void>(), 0, panels_of(n));
+    pack_weight(format, DType::f32, source.data(), n, k, weight.data(), 0, panels_of(n));
     args = {.x = x.data(),
             .x_stride = x_stride,
-            .weight = weight.as<void>(),
+            .weight = weight.data(),
             .format = format,
             .n = n,
             .k = k,
@@ -63,7 +64,7 @@ struct Product {
     return *product;
   }
 
-  HugePages weight;
+  Buffer weight;
   std::ptrdiff_t x_stride, y_stride;  // rows lie as far apart as those of the library's workspace
   std::vector<float> x, y, bias;
   GemmArgs args;
@@ -80,16 +81,16 @@ GemmArgs share_of_thread(GemmArgs args, const benchmark::State& state) {
 void gemm(benchmark::State& state, DType format, int rows, int n, int k, Activation activation) {
   GemmArgs args = share_of_thread(Product::shared(format, rows, n, k).args, state);
   args.activation = activation;
-  const HugePages scratch(gemm_scratch_floats(rows, k) * sizeof(float));
-  args.scratch = scratch.as();
+  const Buffer scratch = zeroed_buffer(gemm_scratch_floats(rows, k) * sizeof(float));
+  args.scratch = floats(scratch);
   const double columns = (args.panel_end - args.panel_begin) * panel_columns;
   bench::report_of_peak(state, columns * rows * k, [&] { kernels().gemm(args); });
 }
 
 void gemv(benchmark::State& state, DType format) {
   GemmArgs args = share_of_thread(Product::shared(format, 1, 4096, 11008).args, state);
-  const HugePages scratch(gemm_scratch_floats(1, args.k) * sizeof(float));
-  args.scratch = scratch.as();
+  const Buffer scratch = zeroed_buffer(gemm_scratch_floats(1, args.k) * sizeof(float));
+  args.scratch = floats(scratch);
   const std::size_t panel_bytes = packed_panel_bytes(format, args.k);
   const std::byte* weight = static_cast<const std::byte*>(args.weight) + args.panel_begin * panel_bytes;
   bench::report_of_read(state, weight, (args.panel_end - args.panel_begin) * panel_bytes,
@@ -102,12 +103,13 @@ void attention(benchmark::State& state, int tokens, int head_dim, bool causal) {
   const int width = 3 * heads * head_dim;
   const std::vector<float> qkv = random_numbers(static_cast<std::size_t>(tokens) * width);
   std::vector<float> y(static_cast<std::size_t>(tokens) * heads * head_dim);
-  const HugePages keys(packed_keys_floats(head_dim, tokens) * 4), values(packed_values_floats(head_dim, tokens) * 4);
-  const HugePages scratch(attention_scratch_floats(head_dim, tokens) * 4);
+  const Buffer keys = zeroed_buffer(packed_keys_floats(head_dim, tokens) * 4),
+               values = zeroed_buffer(packed_values_floats(head_dim, tokens) * 4);
+  const Buffer scratch = zeroed_buffer(attention_scratch_floats(head_dim, tokens) * 4);
   PackHeadArgs pack{.source_stride = width, .head_dim = head_dim, .key_end = tokens, .capacity = tokens};
   AttentionArgs args{.q_stride = width,
-                     .keys = keys.as(),
-                     .values = values.as(),
+                     .keys = floats(keys),
+                     .values = floats(values),
                      .capacity = tokens,
                      .key_count = tokens,
                      .head_dim = head_dim,
@@ -116,16 +118,16 @@ void attention(benchmark::State& state, int tokens, int head_dim, bool causal) {
                      .scale = 1.0f / std::sqrt(static_cast<float>(head_dim)),
                      .y_stride = heads * head_dim,
                      .query_end = tokens,
-                     .scratch = scratch.as()};
+                     .scratch = floats(scratch)};
   const double pairs = causal ? 0.5 * tokens * (tokens + 1) : 1.0 * tokens * tokens;
   bench::report_of_peak(state, 2 * pairs * head_dim * heads, [&] {
     for (int head = 0; head < heads; ++head) {
       const float* q = qkv.data() + head * head_dim;
       pack.source = q + heads * head_dim;
-      pack.packed = keys.as();
+      pack.packed = floats(keys);
       kernels().pack_keys(pack);
       pack.source = q + 2 * heads * head_dim;
-      pack.packed = values.as();
+      pack.packed = floats(values);
       kernels().pack_values(pack);
       args.q = q;
       args.y = y.data() + head * head_dim;
@@ -159,10 +161,9 @@ void row(benchmark::State& state, Function function) {
 
 void pack(benchmark::State& state, DType format, DType source_type) {
   const int n = 4096, k = 4096;
-  const HugePages source(size_of(source_type) * n * k), packed(packed_bytes(format, n, k));
-  bench::report_of_read(state, source.as<void>(), size_of(source_type) * n * k, [&] {
-    pack_weight(format, source_type, source.as<void>(), n, k, packed.as<void>(), 0, panels_of(n));
-  });
+  const Buffer source = zeroed_buffer(size_of(source_type) * n * k), packed = zeroed_buffer(packed_bytes(format, n, k));
+  bench::report_of_read(state, source.data(), size_of(source_type) * n * k,
+                        [&] { pack_weight(format, source_type, source.data(), n, k, packed.data(), 0, panels_of(n)); });
 }
 
 void register_all() {

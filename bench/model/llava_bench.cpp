@@ -41,11 +41,11 @@ Loaded<Part>& loaded(Make&& make) {
 }
 
 /// Bytes per second that `threads` cores read together.
-double read_bandwidth(const bench::HugePages& memory, int threads) {
+double read_bandwidth(const Buffer& memory, int threads) {
   const auto start = std::chrono::steady_clock::now();
-  const std::size_t piece = memory.bytes() / static_cast<std::size_t>(threads);
+  const std::size_t piece = memory.size() / static_cast<std::size_t>(threads);
   parallel_for(threads, threads, 1, [&](int begin, int, int) {
-    bench::bytes_per_second(memory.as<char>() + piece * static_cast<std::size_t>(begin), piece);
+    bench::bytes_per_second(memory.data() + piece * static_cast<std::size_t>(begin), piece);
   });
   return static_cast<double>(piece * static_cast<std::size_t>(threads)) /
          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -106,7 +106,7 @@ void prefill(benchmark::State& state) {
 }
 
 void decode(benchmark::State& state) {
-  const bench::HugePages memory(std::size_t{1} << 30);
+  const Buffer memory = bench::zeroed_buffer(std::size_t{1} << 30);
   const double bytes = static_cast<double>(language().ops.packed_size());
   run_language(state, 1, 600, "of_read", bytes,
                [&] { return read_bandwidth(memory, static_cast<int>(state.range(0))); });
