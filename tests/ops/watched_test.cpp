@@ -16,6 +16,12 @@ using namespace tessera;
 
 namespace {
 
+template <class Ops>
+concept Watchable = requires {
+  typename ops::Watched<Ops>;
+};
+static_assert(Watchable<ops::NativeTraining> && !Watchable<ops::Native>);  // Native keeps the weights that it packed
+
 /// What a small decoder says about the value `poison` in the first element of the parameter `name`.
 template <class Ops>
 std::string complaint(const std::string& name, float poison) {

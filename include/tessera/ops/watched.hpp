@@ -12,9 +12,10 @@
 namespace tessera::ops {
 
 /// A backend that throws Error at the first op of a forward pass whose result is not finite, with the name of the
-/// parameter that the op used, or of the last one before an op without parameters.
+/// parameter that the op used, or of the last one before an op without parameters. It is a backend of its own beside
+/// the one that loaded the model, so `Base` must not keep copies of weights: they are with the other one.
 template <class Base>
-class Watched : public Base {
+requires(!Base::keeps_copies) class Watched : public Base {
  public:
   using S = typename Base::Scalar;
 
