@@ -84,6 +84,10 @@ void read_as_every_file(const io::json& root) {
     hub::build_llava<Llava15<>>(config, config.stored);
   });
   attempt([&] {
+    hub::LlavaConfig<> config;
+    hub::detail::read_original_layout(root, "", "/nonexistent", "input", config);
+  });
+  attempt([&] {
     const io::ImageProcessor processor = io::parse_image_processor(root, "input");
     if (makes_small_images(processor)) processor.preprocess(io::filled_image(3, 2));
   });
