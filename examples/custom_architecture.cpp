@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "tessera/testing/grad_check.hpp"
 #include "tessera/tessera.hpp"
 
 using namespace tessera;
@@ -29,17 +30,36 @@ struct TinyB16 : presets::ClipB16 {
 template <dim In, dim Out>
 struct EverySecond : Linear<In, Out> {
   using Linear<In, Out>::Linear;
-  int tokens(int vision_tokens) const { return vision_tokens / 2; }
+  int tokens(int vision_tokens) const {
+    if (vision_tokens % 2 != 0) fail("EverySecond reads pairs of vision tokens, this tower makes ", vision_tokens);
+    return vision_tokens / 2;
+  }
 
   template <Need N, class S>
   using Saved = typename Linear<In, Out>::template Saved<N, S>;
 
   template <Need N, class Ctx, class S = typename Ctx::Scalar>
   void forward(Ctx& c, Input<S> x, Mat<S> y, Saved<N, S>& saved) const {
-    const Mat<const S> half{x.data, x.rows / 2, x.cols, 2 * x.stride};  // a view: nothing is copied
-    Linear<In, Out>::template forward<N>(c, half, y, saved);
+    Linear<In, Out>::template forward<N>(c, every_second(x), y, saved);
+  }
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    Linear<In, Out>::template backward<N>(c, saved, dy, every_second(dx));
+  }
+
+ private:
+  template <class T>
+  static Mat<T> every_second(Mat<T> m) {
+    return {m.data, m.rows / 2, m.cols, 2 * m.stride};  // a view: nothing is copied
   }
 };
+
+// Its backward pass against numerical derivatives of its forward pass.
+void check_connector() {
+  EverySecond<dyn, dyn> small(5, 4);
+  const testing::GradCheckReport report = testing::grad_check(small, {.rows = 6, .out_rows = 3});
+  if (report.worst > 1e-7) fail("EverySecond: the gradient of ", report.where, " is off by ", report.worst);
+}
 
 // 3. Architectures: one template argument apart.
 template <class Vision, class Connector>
@@ -78,6 +98,7 @@ void try_out(const char* name) {
 }
 
 int main() {
+  check_connector();
   try_out<Linear1>("linear projector");
   try_out<Mlp2>("2-layer MLP, GELU");
   try_out<Mlp3>("3-layer MLP, SiLU");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tessera/hub/llava_trainer.hpp"
+#include "tessera/testing/approx.hpp"
 
 #include "catch.hpp"
 #include "support/fidelity_document.hpp"
@@ -63,8 +64,7 @@ double largest_error(std::span<const float> actual, const std::vector<float>& ex
   REQUIRE(actual.size() == expected.size());
   double error = 0, largest = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double difference = std::abs(double{actual[i]} - double{expected[i]});
-    if (!(difference <= error)) error = difference;
+    error = testing::larger_error(error, std::abs(double{actual[i]} - double{expected[i]}));
     largest = std::max(largest, std::abs(double{expected[i]}));
   }
   return error / largest;

@@ -1,4 +1,5 @@
 // Every layer's backward against numerical derivatives in double.
+#include <limits>
 #include <vector>
 
 #include "tessera/connect/concat.hpp"
@@ -13,6 +14,8 @@
 #include "tessera/vision/vit.hpp"
 
 #include "catch.hpp"
+#include "support/errors.hpp"
+#include "support/pooled_projector.hpp"
 
 using namespace tessera;
 using testing::grad_check;
@@ -47,6 +50,22 @@ struct AsLayer : Part {
   void backward(Ctx& c, const typename Part::template Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
     const Part& part = *this;
     run_backward([&](auto&&... args) { part.template backward<N>(c, saved, dy, dx, args...); }, c);
+  }
+};
+
+/// A linear layer whose weight gradient is false, missing or not a number.
+enum class Mistake { doubled, missing, not_a_number };
+template <Mistake mistake>
+struct Mistaken : Linear<> {
+  using Linear<>::Linear;
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const {
+    if (N.dw && mistake == Mistake::missing) return Linear<>::backward<Need{.dx = N.dx}>(c, {}, dy, dx);
+    Linear<>::backward<N>(c, saved, dy, dx);
+    if constexpr (N.dw) {
+      S& first = c.gradients(weight)(0, 0);
+      first = mistake == Mistake::doubled ? 2 * first : std::numeric_limits<S>::quiet_NaN();
+    }
   }
 };
 
@@ -109,6 +128,25 @@ TEST_CASE("gradients of connectors are those of numerical differentiation") {
   check(MLPProjector<dyn>(5, 4, false, DType::f32, 2), 5);
   check(ConcatProjector<1>(5, 4), 5);
   check(ConcatProjector<3>(5, 4), 5, 6, 2);
+}
+
+TEST_CASE("a connector that mixes the rows of each image can be checked") {
+  test::PooledProjector layer(5, 4);
+  CHECK(grad_check(layer, {.rows = 6, .out_rows = 2, .images = 2}).worst < bound);
+}
+
+TEST_CASE("grad_check finds gradients that are false, missing or not a number") {
+  const auto report_of = [](auto layer) { return grad_check(layer, {.in = 5}); };
+  const testing::GradCheckReport doubled = report_of(Mistaken<Mistake::doubled>(5, 4)),
+                                 missing = report_of(Mistaken<Mistake::missing>(5, 4)),
+                                 not_a_number = report_of(Mistaken<Mistake::not_a_number>(5, 4));
+  CHECK(doubled.worst > 0.01);
+  CHECK(doubled.where == "weight, dx dw");
+  CHECK(missing.worst == Approx(1));
+  CHECK(missing.where == "weight, dx dw");
+  CHECK(not_a_number.worst == std::numeric_limits<double>::infinity());
+  Linear<> layer(5, 4);
+  CHECK(test::error_message([&] { grad_check(layer, {.in = 6}); }) == "grad_check: x is 6 wide, the layer reads 5");
 }
 
 TEST_CASE("Sequential, Frozen and Recompute give the gradients of what they hold") {

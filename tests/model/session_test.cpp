@@ -99,6 +99,7 @@ TEST_CASE("bad calls of a session are refused with what was expected") {
   session.prefill(tiny.prompt(1));  // a refused call has changed nothing
   CHECK(session.size() == 48);
   CHECK_THAT(error_message([&] { TinySession(tiny.model, tiny.ops, {.tokens = 0}); }), test::contains("at least 1"));
+  CHECK(error_message([&] { TinySession(tiny.model, tiny.ops, {}, 0); }) == "0 threads, expected at least 1");
 }
 
 TEST_CASE("generation stops after an end id, at the limit, and when told to") {

@@ -79,6 +79,7 @@ TEST_CASE("Every epoch visits each sample once, in an order of its own", "[order
     CHECK((first == second) == (kind == Order::given));
     CHECK(order.samples(2).size() == 3);  // the rest
     CHECK(order.samples(3).size() == 4);
+    CHECK((order.count(2) == 3 && order.count(3) == 4));
   }
   SampleOrder shuffled(Order::shuffle, lengths, 4, 1, 5);
   std::mt19937 next_seed(6);

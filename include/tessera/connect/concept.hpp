@@ -5,11 +5,44 @@
 namespace tessera {
 
 /// Slot 2 of a Vlm: a layer that also says how wide the rows are that it reads, and how many rows come out for the rows
-/// that go in.
+/// of one image. Its x holds all images of a batch, one after the other. A connector that mixes the rows of an image
+/// (a resampler, a Q-Former, pooling) must not mix images, and takes their number:
+///
+///     template <Need N, class Ctx>
+///     void forward(Ctx& c, Input<S> x, int images, Mat<S> y, Saved<N, S>& saved) const;
+///     template <Need N, class Ctx>
+///     void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, int images) const;
 template <class C>
 concept Connector = Layer<C> && requires(const C& connector) {
   { connector.in() } -> std::same_as<int>;
   { connector.tokens(576) } -> std::same_as<int>;
 };
+
+/// Runs a connector of either kind on the rows of `images` images.
+template <Need N, class C, class Ctx, class S = typename Ctx::Scalar>
+void connector_forward(const C& connector, Ctx& c, Input<S> x, int images, Mat<S> y, typename C::template Saved<N, S>& saved) {
+  if constexpr (requires { connector.template forward<N>(c, x, images, y, saved); }) {
+    connector.template forward<N>(c, x, images, y, saved);
+  } else {
+    connector.template forward<N>(c, x, y, saved);
+  }
+}
+
+/// For its output alone.
+template <class C, class Ctx, class S = typename Ctx::Scalar>
+void infer_connector(const C& connector, Ctx& c, Input<S> x, int images, Mat<S> y) {
+  typename C::template Saved<inference, S> nothing;
+  connector_forward<inference>(connector, c, x, images, y, nothing);
+}
+
+template <Need N, class C, class Ctx, class S = typename Ctx::Scalar>
+void connector_backward(const C& connector, Ctx& c, const typename C::template Saved<N, S>& saved, Input<S> dy,
+                      Mat<S> dx, int images) {
+  if constexpr (requires { connector.template backward<N>(c, saved, dy, dx, images); }) {
+    connector.template backward<N>(c, saved, dy, dx, images);
+  } else {
+    connector.template backward<N>(c, saved, dy, dx);
+  }
+}
 
 }  // namespace tessera

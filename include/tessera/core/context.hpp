@@ -2,6 +2,7 @@
 /// What a forward pass runs with.
 
 #include "tessera/core/arena.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/core/parallel.hpp"
 
 namespace tessera {
@@ -22,8 +23,11 @@ struct Context : Run {
   using Ops = OpsT;
   using Scalar = typename OpsT::Scalar;
 
+  /// Throws Error unless there is at least one thread.
   Context(const OpsT& backend, Arena& workspace, int thread_count = default_threads())
-      : Run{workspace, thread_count}, ops(backend) {}
+      : Run{workspace, thread_count}, ops(backend) {
+    if (thread_count < 1) fail(thread_count, " threads, expected at least 1");
+  }
 
   const OpsT& ops;
 };

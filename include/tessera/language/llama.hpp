@@ -147,9 +147,11 @@ struct Llama {
     typename RMSNorm<in_width>::template Saved<N.inner(), S> norm;
   };
 
-  /// If the config ties the head to the table of embeddings: makes them one weight, for training.
-  void tie_head() {
-    if (config.tied_head) lm_head.weight.share(model.embed_tokens.weight);
+  /// If the config ties the head to the table of embeddings: makes them one weight, which is returned.
+  WeightView tie_head() {
+    if (!config.tied_head) return {};
+    lm_head.weight.share(model.embed_tokens.weight);
+    return lm_head.weight.view();
   }
 
   template <class S>

@@ -20,10 +20,24 @@ void fill(std::byte* memory, std::size_t count, NextValue&& next) {
   for (std::size_t i = 0; i < count; ++i) values[i] = Format::encode(next());
 }
 
+/// A head that its config ties to the table of embeddings becomes one weight with it.
+template <class Model, class OpsT>
+void tie_head(Model& model, OpsT& ops) {
+  if constexpr (requires { model.language; }) {
+    tie_head(model.language, ops);
+  } else if constexpr (requires { model.tie_head(); }) {
+    const WeightView head = model.tie_head();
+    if constexpr (OpsT::keeps_copies) {
+      if (head) ops.bind(head, head.dtype, head.data);
+    }
+  }
+}
+
 }  // namespace detail
 
-/// Gives every parameter memory and a value: biases 0, norm gains 1, everything else normal with the deviation that
-/// `deviation(columns)` says. Binds matrices to an Ops that keeps copies.
+/// Gives every parameter memory and a value: vectors that are called `bias` 0, those called `weight` (gains of norms) 1,
+/// everything else normal with the deviation that `deviation(columns)` says. Ties heads that the config ties. Binds
+/// matrices to an Ops that keeps copies.
 template <class Model, class OpsT, class Deviation>
 void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed, Deviation&& deviation) {
   SplitMix64 random(seed);
@@ -42,6 +56,7 @@ void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed,
           ops.bind(weight.view(), weight.dtype(), memory);
       },
       model);
+  detail::tie_head(model, ops);
 }
 
 /// The same with deviation 0.02, the `initializer_range` of the families.

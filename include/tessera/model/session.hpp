@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "tessera/core/context.hpp"
-#include "tessera/language/kv_cache.hpp"
+#include "tessera/connect/concept.hpp"
+#include "tessera/language/concept.hpp"
 
 namespace tessera {
 
-/// What a session must be able to hold. Its memory is planned from these numbers once; nothing is allocated later.
+/// What a session must be able to hold. Its memory is planned from these numbers once; nothing is allocated later, but
+/// by a backend that keeps things of its own (OneDnn's primitives, once for each shape) and by fork().
 struct Limits {
   int images = 1;
   int tokens = 2048;        ///< of prompt (image rows included) and answer together
@@ -37,7 +39,7 @@ MemoryPlan plan_session(const Model& model, const OpsT& ops, const Limits& limit
   if (limits.images > 0) {
     const Mat<S> hidden = nowhere(vision.tokens(), vision.out());
     infer(vision, c, nullptr, hidden);
-    infer(connector, c, hidden, nowhere(model.image_tokens(), connector.out()));
+    infer_connector(connector, c, hidden, 1, nowhere(model.image_tokens(), connector.out()));
   }
   auto cache = language.template counting_cache<S>(limits.tokens);
   for (const int rows : {std::min(limits.prefill_chunk, limits.tokens), 1}) {
@@ -45,7 +47,7 @@ MemoryPlan plan_session(const Model& model, const OpsT& ops, const Limits& limit
     const Mat<S> x = counting.mat<S>(rows, language.width()), hidden = counting.mat<S>(rows, language.width());
     cache.shrink(0);
     cache.grow(limits.tokens - rows);
-    language.embed(c, std::vector<int>(static_cast<std::size_t>(rows)), x);
+    splice.embed(c, language, std::vector<int>(static_cast<std::size_t>(rows)), {}, x);
     language.forward(c, x, hidden, cache);
     language.head(c, hidden, nowhere(rows, language.vocab()));
   }
@@ -62,6 +64,7 @@ template <class Model, class OpsT>
 class Session {
  public:
   using S = typename OpsT::Scalar;
+  using Cache = CacheOf<decltype(Model::language), S>;
   /// Called with (rows done, rows in all).
   using Progress = std::function<void(int, int)>;
 
@@ -133,7 +136,7 @@ class Session {
   std::span<const S> step(int id) { return prefill({&id, 1}); }
 
   /// Continuations of one prompt side by side, for a beam search: each has a cache of its own. The session must not be
-  /// used while its forks are.
+  /// used while its forks are. Takes two caches for each, outside the session's plan.
   class Forks {
    public:
     /// Logits after one more token of one continuation, valid until the next call.
@@ -161,7 +164,7 @@ class Session {
     }
     Session& session_;
     int prompt_;  // tokens that all continuations share
-    std::vector<KvCache<S>> caches_, spare_;
+    std::vector<Cache> caches_, spare_;
   };
   Forks fork(int count) { return Forks(*this, count); }
 
@@ -193,8 +196,8 @@ class Session {
     const Mat<S> hidden = dense(vision_values_.data(), images_ * vision_rows, model_.vision.out());
     const Mat<S> features = dense(image_values_.data(), images_ * image_rows, model_.connector.out());
     infer(model_.vision, c, pixels, hidden.rows_at(index * vision_rows, vision_rows));
-    infer(model_.connector, c, hidden.rows_at(index * vision_rows, vision_rows),
-          features.rows_at(index * image_rows, image_rows));
+    infer_connector(model_.connector, c, hidden.rows_at(index * vision_rows, vision_rows), 1,
+                    features.rows_at(index * image_rows, image_rows));
   }
 
   /// Runs a chunk of ids through the language model. Logits of the last row always, of all rows if wanted.
@@ -215,7 +218,7 @@ class Session {
   const OpsT& ops_;
   Limits limits_;
   int threads_;
-  KvCache<S> cache_;
+  Cache cache_;
   std::vector<S> vision_values_, image_values_, logits_;
   Arena arena_;
   int images_ = 0;

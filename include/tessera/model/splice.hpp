@@ -13,6 +13,7 @@ namespace tessera {
 
 /// How a Vlm's slots meet: `embed` makes the language model's rows from ids and image rows, `count` tells how many
 /// image rows ids take, `check` refuses ids that do not fit, and for training `embed_backward` splits a gradient again.
+/// Both are called in counting passes too (see Arena), where they must touch no rows. AtImageToken shows the signatures.
 template <class T>
 concept Splice = requires(const T& splice, std::span<const int> ids) {
   { splice.count(ids) } -> std::same_as<int>;
@@ -50,7 +51,7 @@ struct AtImageToken {
       if (image_row < 0)
         return language.embed(c, ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)),
                               y.rows_at(begin, count));
-      copy(image_rows.rows_at(image_row, count), y.rows_at(begin, count));
+      if (!c.arena.counting()) copy(image_rows.rows_at(image_row, count), y.rows_at(begin, count));
     });
   }
 
@@ -59,11 +60,10 @@ struct AtImageToken {
   template <bool ImageRows, bool Table, LanguageModel Language, class Ctx, class S = typename Ctx::Scalar>
   void embed_backward(Ctx& c, const Language& language, std::span<const int> ids, Input<S> dy,
                       Mat<S> dimage_rows) const {
-    if (c.arena.counting()) return;
     each_run(ids, [&](int begin, int count, int image_row) {
       const Mat<const S> rows = dy.rows_at(begin, count);
       if constexpr (ImageRows) {
-        if (image_row >= 0) accumulate(rows, dimage_rows.rows_at(image_row, count));
+        if (image_row >= 0 && !c.arena.counting()) accumulate(rows, dimage_rows.rows_at(image_row, count));
       }
       if constexpr (Table) {
         if (image_row < 0)

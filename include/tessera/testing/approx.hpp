@@ -1,6 +1,7 @@
 #pragma once
 /// Comparing computed matrices: for the tests of this library and for those of layers and backends built on it.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -10,6 +11,11 @@ namespace tessera::testing {
 
 /// The unit roundoff of float: the largest relative error of one rounding.
 inline constexpr double float_roundoff = 0x1p-24;
+
+/// The larger of two errors. NaN, which std::max drops, is infinitely large.
+inline double larger_error(double a, double b) {
+  return std::isnan(a) || std::isnan(b) ? std::numeric_limits<double>::infinity() : std::max(a, b);
+}
 
 /// sqrt(Σ x²), in double.
 template <class S>

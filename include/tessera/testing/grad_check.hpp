@@ -1,5 +1,5 @@
 #pragma once
-/// Checks the backward pass of a layer of yours against numerical derivatives of its forward pass:
+/// Checks the backward pass of a layer or connector of yours against numerical derivatives of its forward pass:
 ///
 ///     MyLayer layer(64, 32);
 ///     auto report = tessera::testing::grad_check(layer, {.in = 64, .rows = 3});
@@ -13,25 +13,30 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/connect/concept.hpp"
 #include "tessera/core/gradients.hpp"
 #include "tessera/core/random.hpp"
 #include "tessera/core/weight_store.hpp"
 #include "tessera/layer/concept.hpp"
 #include "tessera/ops/reference_training.hpp"
+#include "tessera/testing/approx.hpp"
 
 namespace tessera::testing {
 
 struct GradCheckOptions {
-  int in = 0;                 ///< width of x
+  int in = 0;                 ///< width of x; 0: that of the layer's in(), if it has one
   int rows = 3;               ///< of x
   int out_rows = 0;           ///< of y; 0: as many as x
+  int images = 1;             ///< that x holds, for a connector that mixes rows
   float weight_scale = 0.4f;  ///< fresh weights are normal with this deviation
   std::uint64_t seed = 1;
 };
 
 struct GradCheckReport {
-  double worst = 0;   ///< largest |numerical − typed| gradient, divided by the tensor's largest numerical gradient
-  std::string where;  ///< the need and the tensor with that difference
+  /// Largest |numerical − typed| gradient, divided by the tensor's largest numerical gradient. Infinite if one of them
+  /// is not a number.
+  double worst = 0;
+  std::string where;  ///< the tensor with that difference, and the need
 };
 
 namespace detail {
@@ -72,9 +77,9 @@ class GradCheck {
  public:
   GradCheck(L& layer, const GradCheckOptions& options)
       : layer_(layer),
-        options_(options),
+        options_(checked(layer, options)),
         normal_(options.seed),
-        x_(count(options.rows, options.in)),
+        x_(count(options_.rows, options_.in)),
         dy_(count(out_rows(), layer.out())) {
     for (double& value : x_) value = normal_.normal();
     for (double& value : dy_) value = normal_.normal();
@@ -110,6 +115,14 @@ class GradCheck {
   }
 
  private:
+  static GradCheckOptions checked(const L& layer, GradCheckOptions options) {
+    if constexpr (requires { layer.in(); }) {
+      if (options.in == 0) options.in = layer.in();
+      if (options.in != layer.in()) fail("grad_check: x is ", options.in, " wide, the layer reads ", layer.in());
+    }
+    if (options.in < 1 || options.rows < 1) fail("grad_check: x is [", options.rows, ", ", options.in, "]");
+    return options;
+  }
   static std::size_t count(int rows, int cols) {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
   }
@@ -123,14 +136,15 @@ class GradCheck {
                       dx = c.arena.template zeros<double>(options_.rows, options_.in);
     if (!c.arena.counting()) copy<double>(dense<const double>(x_.data(), x.rows, x.cols), x);
     typename L::template Saved<N, double> saved;
-    layer_.template forward<N>(c, x, y, saved);
+    connector_forward<N>(layer_, c, x, options_.images, y, saved);
     if constexpr (requires { c.gradients; }) {
-      layer_.template backward<N>(c, saved, dense<const double>(dy_.data(), y.rows, y.cols), dx);
+      connector_backward<N>(layer_, c, saved, dense<const double>(dy_.data(), y.rows, y.cols), dx, options_.images);
       copy<double>(dx, dense(dx_->data(), x.rows, x.cols));
     } else {
       const Gradients<double> none(layer_);
       TrainingContext<Ops> training(ops_, c.arena, none, 1);
-      layer_.template backward<N>(training, saved, dense<const double>(dy_.data(), y.rows, y.cols), dx);
+      connector_backward<N>(layer_, training, saved, dense<const double>(dy_.data(), y.rows, y.cols), dx,
+                            options_.images);
     }
   }
 
@@ -139,7 +153,7 @@ class GradCheck {
     const Arena::PassScope scope(arena_);
     Context<Ops> c(ops_, arena_, 1);
     const Mat<double> y = arena_.mat<double>(out_rows(), layer_.out());
-    infer(layer_, c, dense<const double>(x_.data(), options_.rows, options_.in), y);
+    infer_connector(layer_, c, dense<const double>(x_.data(), options_.rows, options_.in), options_.images, y);
     double sum = 0;
     for (int r = 0; r < y.rows; ++r) {
       for (int k = 0; k < y.cols; ++k) sum += y(r, k) * dy_[static_cast<std::size_t>(r * y.cols + k)];
@@ -153,11 +167,11 @@ class GradCheck {
     for (std::size_t i = 0; i < size; ++i) {
       const double numerical = numerical_gradient(values[i], [&] { return loss(); });
       largest = std::max(largest, std::abs(numerical));
-      difference = std::max(difference, std::abs(numerical - typed[i]));
+      difference = larger_error(difference, std::abs(numerical - typed[i]));
     }
     // A tensor without influence (a key's bias) has gradients that are zero but for rounding.
     const double relative = difference / std::max(largest, 1e-3);
-    if (!(relative <= report.worst)) report = {relative, where};
+    if (relative > report.worst) report = {relative, where};
   }
 
   L& layer_;

@@ -25,6 +25,17 @@ struct AdamWOptions {
   double clip = 1;          ///< largest global norm of the gradients; 0: no clipping
 };
 
+/// Throws Error for options that make no step.
+inline void validate(const AdamWOptions& o) {
+  const auto is_decay = [](double beta) { return beta >= 0 && beta < 1; };
+  if (!is_decay(o.beta1) || !is_decay(o.beta2))
+    fail("AdamW: betas of ", o.beta1, " and ", o.beta2, ", expected 0 or more and less than 1");
+  if (!(o.epsilon > 0) || !(o.weight_decay >= 0) || !(o.clip >= 0)) {
+    fail("AdamW: epsilon ", o.epsilon, ", weight decay ", o.weight_decay, ", clip ", o.clip,
+         ": expected a positive epsilon, and nothing below 0");
+  }
+}
+
 /// A parameter that trains: row-major values with their gradient and moments, all of one size.
 struct Parameter {
   std::string name;
@@ -60,9 +71,10 @@ std::vector<Parameter> trained_parameters(const Model& model, const Gradients<fl
 
 class AdamW {
  public:
-  /// The parameters' values and gradients must outlive this object.
+  /// The parameters' values and gradients must outlive this object. Throws Error for options that make no step.
   AdamW(std::vector<Parameter> parameters, AdamWOptions options)
       : options_(options), parameters_(std::move(parameters)) {
+    validate(options);
     std::size_t size = 0;
     for (const Parameter& p : parameters_) size += p.values.size();
     moments_ = Buffer(2 * size * sizeof(float));

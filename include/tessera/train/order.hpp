@@ -142,16 +142,23 @@ class SampleOrder {
     return (size + step_size() - 1) / step_size();
   }
 
+  /// How many samples a step takes.
+  std::size_t count(std::int64_t step) const {
+    return std::min(static_cast<std::size_t>(step_size()), lengths_.size() - begin(step));
+  }
+
   /// Indices of the samples of a step; valid until the next call.
   std::span<const int> samples(std::int64_t step) {
     if (step / steps_per_epoch() != epoch_) draw(step / steps_per_epoch());
-    const std::span<const int> epoch = epoch_order_;
-    const auto begin = static_cast<std::size_t>(step % steps_per_epoch() * step_size());
-    return epoch.subspan(begin, std::min(static_cast<std::size_t>(step_size()), epoch.size() - begin));
+    return std::span<const int>(epoch_order_).subspan(begin(step), count(step));
   }
 
  private:
   std::int64_t step_size() const { return std::int64_t{batch_} * accumulate_; }
+  /// Where a step begins in its epoch.
+  std::size_t begin(std::int64_t step) const {
+    return static_cast<std::size_t>(step % steps_per_epoch() * step_size());
+  }
 
   void draw(std::int64_t epoch) {
     epoch_ = epoch;

@@ -1,6 +1,7 @@
 #pragma once
 /// Loss and gradients of one batch.
 
+#include <algorithm>
 #include <span>
 #include <tuple>
 
@@ -31,8 +32,10 @@ class Step {
        int threads = default_threads())
       : model_(model), ops_(ops), gradients_(gradients), loss_(loss), threads_(threads) {}
 
-  /// The number of labels that a batch's loss is a sum over.
+  /// The number of labels that a batch's loss is a sum over. This and what follows throw Error for a batch whose parts
+  /// do not fit each other or the model.
   int labels(const Batch<S>& batch) {
+    check(batch);
     next_.collect(batch.labels, Sequences(batch.ends));
     return next_.size();
   }
@@ -56,10 +59,34 @@ class Step {
     typename decltype(Model::language)::template Saved<Needs::language, S> language;
   };
 
+  void check(const Batch<S>& batch) const {
+    const int tokens = static_cast<int>(batch.ids.size()), vocab = model_.language.vocab();
+    if (batch.labels.size() != batch.ids.size())
+      fail("a batch has ", tokens, " ids and ", batch.labels.size(), " labels: expected one for each");
+    for (const int label : batch.labels) {
+      if (label != ignored_label && (label < 0 || label >= vocab))
+        fail("label ", label, " is outside the vocabulary of ", vocab, "; what has no label has ", ignored_label);
+    }
+    if (!std::ranges::is_sorted(batch.ends) || (batch.ends.empty() ? 0 : batch.ends.back()) != tokens)
+      fail("the ends of a batch's sequences must ascend to its ", tokens, " ids");
+    model_.splice.check(batch.ids, vocab, batch.images * model_.image_tokens());
+    check_images(batch);
+  }
+
+  void check_images(const Batch<S>& batch) const {
+    if (batch.images == 0 || batch.pixels != nullptr) return;
+    if (StageT::vision.any()) fail("a batch of ", batch.images, " images has no pixels, and the tower trains");
+    const int rows = batch.images * model_.vision.tokens(), width = model_.vision.out();
+    if (batch.vision_rows.rows != rows || batch.vision_rows.cols != width) {
+      fail("a batch of ", batch.images, " images has vision rows [", batch.vision_rows.rows, ", ",
+           batch.vision_rows.cols, "], expected [", rows, ", ", width, "], or pixels");
+    }
+  }
+
   template <class Needs>
   double run(const Batch<S>& batch, float scale) {
     const Sequences sequences(batch.ends);
-    model_.splice.check(batch.ids, model_.language.vocab(), batch.images * model_.image_tokens());
+    check(batch);
     next_.collect(batch.labels, sequences);
     return run_pass(ops_, arena_, gradients_, threads_,
                     [&](TrainingContext<OpsT>& c) { return pass<Needs>(c, batch, sequences, scale); });
@@ -85,15 +112,16 @@ class Step {
   template <class Needs>
   Mat<S> embed(TrainingContext<OpsT>& c, const Batch<S>& batch, Saved<Needs>& saved) {
     Mat<const S> vision_rows = batch.vision_rows;
-    if (batch.pixels != nullptr) {
+    if (batch.pixels != nullptr && batch.images > 0) {
       const Mat<S> rows = mat(c, batch.images * model_.vision.tokens(), model_.vision.out());
       model_.vision.template forward<Needs::vision>(c, batch.pixels, batch.images, rows, saved.vision);
       vision_rows = rows;
     }
     const Mat<S> image_rows = mat(c, batch.images * model_.image_tokens(), model_.connector.out());
-    model_.connector.template forward<Needs::connector>(c, vision_rows, image_rows, saved.connector);
+    if (batch.images > 0)
+      connector_forward<Needs::connector>(model_.connector, c, vision_rows, batch.images, image_rows, saved.connector);
     const Mat<S> x = mat(c, static_cast<int>(batch.ids.size()), model_.language.width());
-    if (!c.arena.counting()) model_.splice.embed(c, model_.language, batch.ids, image_rows, x);
+    model_.splice.embed(c, model_.language, batch.ids, image_rows, x);
     return x;
   }
 
@@ -102,10 +130,11 @@ class Step {
     const Mat<S> dimage_rows = zeros(c, batch.images * model_.image_tokens(), model_.connector.out());
     model_.splice.template embed_backward<Needs::connector.any(), Needs::language.dw>(c, model_.language, batch.ids, dx,
                                                                                       dimage_rows);
+    if (batch.images == 0) return;
     if constexpr (Needs::connector.any()) {
       const int rows = Needs::vision.any() ? batch.images * model_.vision.tokens() : 0;
       const Mat<S> dvision = zeros(c, rows, model_.vision.out());
-      model_.connector.template backward<Needs::connector>(c, saved.connector, dimage_rows, dvision);
+      connector_backward<Needs::connector>(model_.connector, c, saved.connector, dimage_rows, dvision, batch.images);
       if constexpr (Needs::vision.any())
         model_.vision.template backward<Needs::vision>(c, saved.vision, dvision, batch.images);
     }
