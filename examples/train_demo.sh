@@ -30,7 +30,8 @@ stage() {
   echo "Stage $1"
   $build/examples/tessera train --system llava-1.5 --stage "$1" --model "$work/$2" --data "$work/$3" \
     --images "$work" --out "$work/stage$1" --steps $(($4 / divide)) --lr "$5" --template "$6" --batch 32 \
-    --order given --save-every 100 --resume --log "$work/stage$1.jsonl" --plot "$work/stage$1.png"
+    --image-aspect-ratio square --order given --save-every 100 --resume \
+    --log "$work/stage$1.jsonl" --plot "$work/stage$1.png"
 }
 
 echo "Scenes, tower, language model"

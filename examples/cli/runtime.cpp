@@ -6,11 +6,15 @@
 
 namespace tessera::cli {
 
-void RuntimeOptions::add_to(CLI::App& command) {
+void RuntimeOptions::add_machine_to(CLI::App& command) {
   command.add_option("--threads", threads, "Threads to use")->check(CLI::Range(1, 1024))->capture_default_str();
   command.add_option("--isa", isa, "Highest instruction set to use")
       ->check(CLI::IsMember({"auto", "avx512", "avx2", "scalar"}))
       ->capture_default_str();
+}
+
+void RuntimeOptions::add_to(CLI::App& command) {
+  add_machine_to(command);
   command.add_option("--dtype", dtype, "Format that weights are held in; auto: the checkpoint's")
       ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str();

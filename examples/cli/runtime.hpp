@@ -18,6 +18,9 @@ struct RuntimeOptions {
   std::string isa = "auto";
   std::string dtype = "auto";
 
+  /// --threads and --isa.
+  void add_machine_to(CLI::App& command);
+  /// These and --dtype.
   void add_to(CLI::App& command);
   /// --backend, for commands that compute.
   void add_backend_to(CLI::App& command);

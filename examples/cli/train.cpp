@@ -27,7 +27,7 @@ struct TrainOptions {
   int stage = 1;
   hub::TrainingPaths paths;
   std::int64_t steps = 0, schedule_steps = 0, save_every = 0;
-  bool resume = false, skip_broken = false, quiet = false;
+  bool new_projector = false, resume = false, skip_broken = false, quiet = false;
   // Absent: the paper's.
   std::optional<std::string> conversation, aspect_ratio, schedule, order;
   std::optional<double> epochs, learning_rate, connector_learning_rate, warmup_ratio, weight_decay, beta1, beta2,
@@ -58,6 +58,7 @@ struct TrainOptions {
     set(accumulate, recipe.accumulate);
     set(seed, recipe.seed);
     if (batch && !accumulate) recipe.accumulate = 1;
+    recipe.new_connector = new_projector;
     return recipe;
   }
 
@@ -173,7 +174,7 @@ void add_train(CLI::App& app) {
                       "Conversation template (plain, v1, llava_llama_2 ...; default: the paper's)");
   command->add_option("--image-aspect-ratio", o->aspect_ratio, "Pad images to a square first, or not")
       ->check(CLI::IsMember({"pad", "square"}));
-  command->add_option("--batch", o->batch, "Sequences that go through the model together")
+  command->add_option("--batch", o->batch, "Sequences that go through the model together; given alone, these are a step")
       ->check(CLI::Range(1, 1 << 16));
   command->add_option("--accumulate", o->accumulate, "Batches in a step")->check(CLI::Range(1, 1 << 16));
   command->add_option("--lr", o->learning_rate, "Peak learning rate")->check(CLI::NonNegativeNumber);
@@ -189,9 +190,11 @@ void add_train(CLI::App& app) {
   command->add_option("--eps", o->epsilon, "Of AdamW")->check(CLI::PositiveNumber);
   command->add_option("--clip", o->clip, "Largest norm of all gradients; 0 for no clipping")
       ->check(CLI::NonNegativeNumber);
+  command->add_flag("--new-projector", o->new_projector,
+                    "Start with a projector of fresh weights, drawn with --seed, as the paper's stage 1 does");
   command->add_option("--order", o->order, "Order of the samples")
       ->check(CLI::IsMember(std::vector<std::string>(train::order_names.begin(), train::order_names.end())));
-  command->add_option("--seed", o->seed, "Of the order");
+  command->add_option("--seed", o->seed, "Of the order and of a new projector");
   command->add_option("--save-every", o->save_every, "Steps between two saves; 0 saves at the end alone")
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--resume", o->resume, "Go on from the last save in --out, if there is one");
@@ -204,7 +207,7 @@ void add_train(CLI::App& app) {
   command->add_option("--dump-step", o->dump_step,
                       "Folder that gets loss, ids, labels and gradients of the first step, and the trained tensors");
   command->add_flag("--quiet", o->quiet, "Print nothing");
-  o->runtime.add_to(*command);
+  o->runtime.add_machine_to(*command);
   command->callback([o] { run(*o); });
 }
 

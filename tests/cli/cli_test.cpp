@@ -119,6 +119,25 @@ void check_close(const test::LlavaCase& c, const std::string& name, const fs::pa
 
 }  // namespace
 
+TEST_CASE("pixels of every layout are those that its tower gets") {
+  const TemporaryFolder scratch;
+  for (const test::LlavaCase& c : test::llava_cases()) {
+    const auto images = c.about.value("images", std::vector<std::string>{});
+    if (images.size() != 1) continue;
+    INFO(c.name());
+    const fs::path out = scratch.path / "pixels.npy";
+    std::string arguments = "pixels --model '" + c.model().string() + "' --image '" + (c.folder / images[0]).string() +
+                            "' --out '" + out.string() + "'";
+    if (!c.vision_tower().empty()) arguments += " --vision-tower '" + c.vision_tower().string() + "'";
+    REQUIRE(run(scratch, arguments).code == 0);
+    const auto expected = c.open().pixels(c.folder / images[0]).values;
+    const io::NpyFile file(out);
+    const auto actual = file.array().data;
+    REQUIRE(actual.size() == expected.size() * sizeof(float));
+    CHECK(std::memcmp(actual.data(), expected.data(), actual.size()) == 0);
+  }
+}
+
 TEST_CASE("ask --dump writes every intermediate result of the golden cases, on each backend") {
   for (const test::LlavaCase& c : test::llava_cases()) {
     for (const std::string& backend : backends) {

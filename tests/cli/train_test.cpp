@@ -1,5 +1,6 @@
 // `tessera train`: what it writes, that it resumes after any kill, and that what is frozen stays as it was.
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "tessera/io/checkpoint.hpp"
+#include "tessera/io/image_processor.hpp"
+#include "tessera/io/npy.hpp"
 
 #include "catch.hpp"
 #include "support/temporary_folder.hpp"
@@ -168,6 +171,78 @@ TEST_CASE("a state of another run is refused, and a finished run stays as it is"
   CHECK(slurp(out / "model.safetensors") == bytes);
   CHECK(run(arguments(1, out, {"--resume", "--weight-decay", "0.1"})) == 1);
   CHECK(slurp(out / "model.safetensors") == bytes);
+}
+
+TEST_CASE("a state of another model is refused") {
+  const TemporaryFolder scratch;
+  const fs::path other = scratch.path / "other", out = scratch.path / "out";
+  REQUIRE(run(arguments(1, other, {})) == 0);
+  REQUIRE(run(arguments(1, out, {})) == 0);
+  auto words = arguments(1, out, {"--resume"});
+  *std::find(words.begin(), words.end(), model.string()) = other;  // the same shapes
+  CHECK(run(words) == 1);
+}
+
+TEST_CASE("a trained folder has every companion of its source, and tells how its images were padded") {
+  const TemporaryFolder scratch;
+  const fs::path source = scratch.path / "source", out = scratch.path / "out";
+  fs::copy(model, source);
+  std::ofstream(source / ".gitkeep");
+  std::ofstream(source / "pytorch_model.pth") << "weights";
+  auto words = arguments(2, out, {});
+  *std::find(words.begin(), words.end(), model.string()) = source;
+  REQUIRE(run(words) == 0);
+  CHECK(fs::file_size(out / ".gitkeep") == 0);
+  CHECK(!fs::exists(out / "pytorch_model.pth"));
+  CHECK(!io::load_image_processor(source).pad_to_square);
+  CHECK(io::load_image_processor(out).pad_to_square);  // LLaVA-1.5's stage 2
+
+  const fs::path square = scratch.path / "square";
+  words = arguments(2, square, {"--image-aspect-ratio", "square"});
+  *std::find(words.begin(), words.end(), model.string()) = out;
+  REQUIRE(run(words) == 0);
+  CHECK(!io::load_image_processor(square).pad_to_square);
+}
+
+TEST_CASE("a new projector is drawn with the seed") {
+  const TemporaryFolder scratch;
+  const auto projector = [&](const std::string& name, const std::string& seed) {
+    auto words = arguments(1, scratch.path / name, {"--new-projector"}, "0");  // what is drawn stays
+    *(std::find(words.begin(), words.end(), "--seed") + 1) = seed;
+    REQUIRE(run(words) == 0);
+    return tensors_of(scratch.path / name);
+  };
+  const auto before = tensors_of(model), first = projector("first", "5"), again = projector("again", "5"),
+             other = projector("other", "6");
+  const std::string weight = "multi_modal_projector.linear_1.weight";
+  CHECK(first == again);
+  CHECK(first.at(weight) != before.at(weight));
+  CHECK(first.at(weight) != other.at(weight));
+  CHECK(first.at("language_model.lm_head.weight") == before.at("language_model.lm_head.weight"));
+}
+
+TEST_CASE("cached features train as fresh ones do, and other pixels have others") {
+  const TemporaryFolder scratch;
+  const fs::path cache = scratch.path / "cache";
+  const auto train = [&](const std::string& name, std::vector<std::string> more) {
+    REQUIRE(run(arguments(1, scratch.path / name, more)) == 0);
+    return slurp(scratch.path / name / "model.safetensors");
+  };
+  const auto files = [&] { return std::distance(fs::directory_iterator(cache), fs::directory_iterator()); };
+  const std::string fresh = train("fresh", {});
+  CHECK(train("filling", {"--cache-features", cache}) == fresh);
+  CHECK(files() == 2);
+  CHECK(train("cached", {"--cache-features", cache}) == fresh);
+  CHECK(files() == 2);
+  CHECK(train("padded", {"--cache-features", cache, "--image-aspect-ratio", "pad"}) != fresh);
+  CHECK(files() == 4);
+}
+
+TEST_CASE("the dump of a step has all samples of its batches") {
+  const TemporaryFolder scratch;
+  const fs::path dump = scratch.path / "dump";
+  REQUIRE(run(arguments(1, scratch.path / "out", {"--accumulate", "2", "--dump-step", dump})) == 0);
+  CHECK(io::NpyFile(dump / "input_ids.npy").array().shape.front() == 4);
 }
 
 TEST_CASE("a loss that is not finite stops the run with a sentence, and writes no model") {

@@ -79,7 +79,8 @@ class FeatureCache {
   std::optional<std::vector<float>> find(std::uint64_t key, std::size_t count) const {
     {
       const std::lock_guard lock(mutex_);
-      if (const auto found = memory_.find(key); found != memory_.end()) return found->second;
+      const auto found = memory_.find(key);
+      if (found != memory_.end() && found->second.size() == count) return found->second;
     }
     if (folder_.empty() || !std::filesystem::exists(file_of(key))) return std::nullopt;
     const io::NpyFile file(file_of(key));

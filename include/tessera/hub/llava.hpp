@@ -1,7 +1,10 @@
 #pragma once
 /// LLaVA and LLaVA-1.5 from a publisher's folder: builds the model from config.json and loads its weights.
 
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -9,6 +12,7 @@
 
 #include "tessera/hub/llava_config.hpp"
 #include "tessera/io/load.hpp"
+#include "tessera/model/initialize.hpp"
 #include "tessera/model/llava.hpp"
 
 namespace tessera::hub {
@@ -114,12 +118,32 @@ inline io::NameMap tower_names(const io::Checkpoint& checkpoint, int blocks_used
   return names;
 }
 
+/// The slots that a checkpoint fills where the connector starts anew.
+template <class Model>
+struct TowerAndLanguage {
+  Model& model;
+
+  template <class V, class... L>
+  static void params(V&& v, L&... l) {
+    v(slot::Vision::name, l.model.vision...);
+    v(slot::Language::name, l.model.language...);
+  }
+};
+
+/// Fresh weights with the deviation of torch.nn.Linear's, which LLaVA's projector starts with; biases are 0.
+template <class ConnectorT, class OpsT>
+void initialize_connector(ConnectorT& connector, OpsT& ops, WeightStore& store, std::uint64_t seed) {
+  initialize(connector, ops, store, seed, [](int columns) { return 1 / std::sqrt(3.0f * static_cast<float>(columns)); });
+}
+
 }  // namespace detail
 
-/// Builds the model and loads all its weights. `store` and `ops` must outlive it.
+/// Builds the model and loads all its weights, or all but those of a new connector, which are drawn with that seed.
+/// `store` and `ops` must outlive it.
 template <class Model, class Config, class OpsT>
 Model load_llava(const std::filesystem::path& folder, const Config& config, const SlotFormats& formats, OpsT& ops,
-                 WeightStore& store, const io::LoadProgress& progress = {}) {
+                 WeightStore& store, const io::LoadProgress& progress = {},
+                 std::optional<std::uint64_t> new_connector = {}) {
   Model model = build_llava<Model>(config, formats);
   const int blocks = static_cast<int>(model.vision.encoder.layers.size());
   const io::Checkpoint& main = store.keep(io::Checkpoint::open(folder));
@@ -130,7 +154,14 @@ Model load_llava(const std::filesystem::path& folder, const Config& config, cons
     const io::Checkpoint& tower = store.keep(io::Checkpoint::open(config.vision_tower));
     sources.push_back({where, &tower, detail::tower_names(tower, blocks, config.vision.depth, where)});
   }
-  io::load_weights(model, sources, ops, store, progress);
+  if (!new_connector) {
+    io::load_weights(model, sources, ops, store, progress);
+    return model;
+  }
+  sources.front().names.ignored.emplace_back(config.original_layout ? "mm_projector." : "multi_modal_projector.");
+  detail::TowerAndLanguage<Model> given{model};
+  io::load_weights(given, sources, ops, store, progress);
+  detail::initialize_connector(model.connector, ops, store, *new_connector);
   return model;
 }
 

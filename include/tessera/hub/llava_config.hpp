@@ -40,6 +40,11 @@ struct LlavaConfig {
   bool image_start_end = false;  ///< original layout: <im_start> and <im_end> around the image
 };
 
+/// Whether a config.json is of haotian-liu/LLaVA's layout, not of transformers'.
+inline bool is_original_layout(const io::json& config) {
+  return config.is_object() && config.contains("mm_vision_tower");
+}
+
 namespace detail {
 
 using io::json;
@@ -204,7 +209,7 @@ LlavaConfig<VisionConfig, TextConfig> read_llava_config(const std::filesystem::p
   config.where = where;
   const DType stored = detail::stored_dtype(root);
   config.stored = {stored, stored, stored};
-  if (root.contains("mm_vision_tower")) {
+  if (is_original_layout(root)) {
     detail::read_original_layout(root, folder, vision_tower, where, config);
   } else {
     detail::read_hub_layout(root, where, config);

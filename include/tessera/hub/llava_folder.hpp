@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <span>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "tessera/hub/generation_config.hpp"
@@ -56,6 +58,9 @@ struct LlavaFolder {
     return processor.preprocess(io::decode_image(image, {.apply_exif_orientation = !config.original_layout}));
   }
 
+  /// All that `pixels` depends on besides the image, to tell caches of what it makes apart.
+  std::string pixels_description() const;
+
   /// A question with the placeholders of its images in front, as the family was trained.
   std::string with_images(const std::string& question, std::size_t images) const {
     const std::string mark(config.image_start_end ? "<im_start><image><im_end>\n" : "<image>\n");
@@ -98,6 +103,28 @@ struct LlavaFolder {
     return ids;
   }
 };
+
+inline std::string LlavaFolder::pixels_description() const {
+  const io::ImageProcessor& p = processor;
+  std::ostringstream text;
+  text.precision(17);
+  text << (config.original_layout ? "as stored" : "upright") << (p.pad_to_square ? " pad" : "");
+  if (p.do_resize) {
+    text << " resize " << static_cast<int>(p.resample) << " to ";
+    if (const auto* exact = std::get_if<io::ImageProcessor::Size>(&p.size)) {
+      text << exact->height << "x" << exact->width;
+    } else {
+      text << std::get<io::ImageProcessor::ShortestEdge>(p.size).pixels;
+    }
+  }
+  if (p.do_center_crop) text << " crop " << p.crop_size.height << "x" << p.crop_size.width;
+  if (p.do_rescale) text << " rescale " << p.rescale_factor;
+  if (p.do_normalize) {
+    text << " normalize";
+    for (int channel = 0; channel < 3; ++channel) text << " " << p.mean[channel] << "/" << p.deviation[channel];
+  }
+  return text.str();
+}
 
 namespace detail {
 

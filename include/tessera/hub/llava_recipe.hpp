@@ -15,12 +15,14 @@ namespace tessera::hub {
 struct LlavaRecipe {
   io::ConversationTemplate conversation = io::ConversationTemplate::plain;
   bool pad_to_square = false;
+  /// The connector starts with fresh weights, drawn with `seed`, as in the paper's stage 1; else with the checkpoint's.
+  bool new_connector = false;
   int max_length = 2048;  ///< of a sequence, image rows included
   int batch = 8;          ///< sequences that go through the model together
   int accumulate = 32;    ///< such batches in a step
   double epochs = 1;
   train::Order order = train::Order::shuffle;
-  std::uint64_t seed = 42;  ///< of the order; transformers' default
+  std::uint64_t seed = 42;  ///< of the order and of a new connector; transformers' default
   double learning_rate = 1e-3;
   std::optional<double> connector_learning_rate;  ///< the learning rate if absent
   train::Decay decay = train::Decay::cosine;

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -58,6 +60,7 @@ class LlavaTrainer {
         gradients_(make_gradients()),
         optimizer_(train::trained_parameters<StageT>(model_, gradients_, connector_rate()), recipe.optimizer),
         step_(model_, ops_, gradients_, {}, threads),
+        batches_(static_cast<std::size_t>(recipe.accumulate)),
         features_(paths_.feature_cache.empty() ? 0 : feature_salt(), memory_for_features, paths_.feature_cache) {
     steps_ = steps != 0
                  ? steps
@@ -85,10 +88,13 @@ class LlavaTrainer {
     if (std::filesystem::exists(state_file())) read_training_state(state_file(), optimizer_, description_);
   }
   /// Writes the model folder.
-  void write_model() const { write_trained_model(paths_.out, paths_.model, optimizer_, names_); }
+  void write_model() const {
+    write_trained_model(paths_.out, paths_.model, optimizer_, names_, recipe_.pad_to_square);
+  }
 
-  /// Called with the batches of a step and after its gradients are there, before they are clipped and used.
+  /// Either may be empty.
   struct Watch {
+    /// Called with all samples of a step when its gradients are there, before they are clipped and used.
     std::function<void(std::span<const io::LabelledIds>, double loss)> gradients;
     std::function<bool(const TrainingReport&)> step;  ///< false stops the run
   };
@@ -103,7 +109,8 @@ class LlavaTrainer {
     io::Prefetcher<Item> items(samples.size(), 1, static_cast<std::size_t>(2 * recipe_.batch),
                                [&](std::size_t i) { return read(samples[i]); });
     while (steps_done() < steps_) {
-      if (!watch.step(advance(items, watch))) break;
+      const TrainingReport report = advance(items, watch);
+      if (watch.step && !watch.step(report)) break;
     }
   }
 
@@ -130,7 +137,8 @@ class LlavaTrainer {
     SlotFormats formats = folder_.config.stored;
     if (StageT::connector.dw) formats.connector = DType::f32;
     if (StageT::language.dw) formats.language = DType::f32;
-    Model model = load_llava<Model>(paths_.model, folder_.config, formats, ops_, store_);
+    const std::optional<std::uint64_t> seed = recipe_.new_connector ? std::optional(recipe_.seed) : std::nullopt;
+    Model model = load_llava<Model>(paths_.model, folder_.config, formats, ops_, store_, {}, seed);
     train::own_trained_weights<StageT>(model, store_);
     return model;
   }
@@ -156,26 +164,40 @@ class LlavaTrainer {
   }
 
   double connector_rate() const {
-    return recipe_.connector_learning_rate ? *recipe_.connector_learning_rate / recipe_.learning_rate : 1;
+    if (!recipe_.connector_learning_rate) return 1;
+    if (recipe_.learning_rate == 0) fail("a learning rate of the connector's own needs another one that is not 0");
+    return *recipe_.connector_learning_rate / recipe_.learning_rate;
   }
 
   /// Tells towers and image processing apart in a folder that other runs use too.
   std::uint64_t feature_salt() const {
+    const auto& vision = model_.vision;
+    std::ostringstream text;
+    text.precision(9);
+    text << folder_.pixels_description() << " tower " << weights_hash(vision) << " patch " << vision.config.patch_size
+         << " heads " << vision.config.heads << " activation " << static_cast<int>(vision.config.act) << " eps "
+         << vision.config.norm_eps << (vision.selection.class_token ? " class token" : "");
+    for (const int layer : vision.selection.layers) text << " layer " << layer;
+    return hash_of(text.str());
+  }
+
+  static std::uint64_t hash_of(std::string_view text) {
     ContentHash hash;
-    hash.add_value(weights_hash(model_.vision));
-    hash.add_value(folder_.processor.pad_to_square);
-    for (const int layer : model_.vision.selection.layers) hash.add_value(layer);
-    hash.add_value(model_.vision.selection.class_token);
+    hash.add(std::as_bytes(std::span(text)));
     return hash.value();
   }
 
   std::filesystem::path state_file() const { return paths_.out / "training_state.safetensors"; }
 
-  /// All that makes another run of it. Reads the data file.
+  /// All that makes another run of it, the weights that it starts with included. Reads the data file.
   std::string describe_run() const {
     const LlavaRecipe& r = recipe_;
-    ContentHash data;
+    ContentHash data, start;
     data.add(io::MappedFile(paths_.data).bytes());
+    for (const int length : data_.modality_lengths()) data.add_value(length);  // of what is not skipped
+    start.add_value(weights_hash(model_.vision));
+    start.add_value(weights_hash(model_.connector));
+    start.add_value(weights_hash(model_.language));
     std::ostringstream text;
     text.precision(17);
     text << "stage" << (StageT::language.dw ? 2 : 1) << " batch " << r.batch << "x" << r.accumulate << " order "
@@ -184,7 +206,8 @@ class LlavaTrainer {
          << r.warmup_ratio << " rate " << r.learning_rate << "/" << r.connector_learning_rate.value_or(r.learning_rate)
          << " betas " << r.optimizer.beta1 << " " << r.optimizer.beta2 << " eps " << r.optimizer.epsilon << " decay "
          << r.optimizer.weight_decay << " clip " << r.optimizer.clip << " template " << static_cast<int>(r.conversation)
-         << (r.pad_to_square ? " pad" : " square") << " data " << data.value();
+         << " of " << r.max_length << " tokens data " << data.value() << " images " << folder_.pixels_description()
+         << " start " << start.value();
     return text.str();
   }
 
@@ -204,41 +227,48 @@ class LlavaTrainer {
     return item;
   }
 
+  /// One step. Allocates nothing once batches of this size, with images that the tower has seen, were here before.
   TrainingReport advance(io::Prefetcher<Item>& items, const Watch& watch) {
-    const std::int64_t step = steps_done();
-    std::vector<std::vector<Item>> batches;
-    TrainingReport report{.step = step};
-    const std::size_t count = order_.samples(step).size();
+    TrainingReport report{.step = steps_done()};
+    const std::size_t count = order_.count(report.step);
     int labels = 0;
+    for (std::vector<Item>& batch : batches_) batch.clear();
     for (std::size_t taken = 0; taken < count; ++taken) {
-      if (taken % static_cast<std::size_t>(recipe_.batch) == 0) batches.emplace_back();
-      batches.back().push_back(std::move(*items.next()));
-      const io::LabelledIds& text = batches.back().back().text;
+      std::vector<Item>& batch = batches_[taken / static_cast<std::size_t>(recipe_.batch)];
+      batch.push_back(std::move(*items.next()));
+      const io::LabelledIds& text = batch.back().text;
       report.tokens += static_cast<std::int64_t>(text.ids.size());
       labels += static_cast<int>(text.labels.size() -
                                  static_cast<std::size_t>(std::ranges::count(text.labels, ignored_label)));
     }
     gradients_.zero();
     double total = 0;
-    for (std::vector<Item>& batch : batches) total += forward_backward(batch, 1.0f / static_cast<float>(labels));
+    for (std::vector<Item>& batch : filled_batches()) {
+      look(batch);
+      total += step_.forward_backward(join(batch), 1.0f / static_cast<float>(labels));
+    }
     report.loss = total / labels;
     report.gradient_norm = optimizer_.gradient_norm();
-    check_finite(report, batches);
-    if (watch.gradients) watch.gradients(texts_of(batches.front()), report.loss);
-    report.learning_rate = schedule_.rate(step);
+    check_finite(report);
+    if (watch.gradients) watch.gradients(texts(), report.loss);
+    report.learning_rate = schedule_.rate(report.step);
     optimizer_.step(report.learning_rate, report.gradient_norm, threads_);
     return report;
   }
 
-  static std::vector<io::LabelledIds> texts_of(const std::vector<Item>& batch) {
-    std::vector<io::LabelledIds> texts;
-    for (const Item& item : batch) texts.push_back(item.text);
-    return texts;
+  /// The last step of an epoch may have fewer batches than others.
+  std::span<std::vector<Item>> filled_batches() {
+    const auto filled = std::ranges::find_if(batches_, [](const auto& batch) { return batch.empty(); });
+    return {batches_.begin(), filled};
   }
 
-  double forward_backward(std::vector<Item>& batch, float scale) {
-    look(batch);
-    return step_.forward_backward(join(batch), scale);
+  /// Of all samples of the step at hand.
+  std::vector<io::LabelledIds> texts() const {
+    std::vector<io::LabelledIds> all;
+    for (const std::vector<Item>& batch : batches_) {
+      for (const Item& item : batch) all.push_back(item.text);
+    }
+    return all;
   }
 
   /// A view of buffers that the next call fills anew.
@@ -283,13 +313,13 @@ class LlavaTrainer {
   }
 
   /// Names what first went wrong.
-  void check_finite(const TrainingReport& report, const std::vector<std::vector<Item>>& batches) {
+  void check_finite(const TrainingReport& report) {
     if (std::isfinite(report.loss) && std::isfinite(report.gradient_norm)) return;
     fail("step ", report.step, ": loss ", report.loss, ", gradient norm ", report.gradient_norm, ": ",
-         first_not_finite(batches), "; a lower learning rate or stronger clipping may help");
+         first_not_finite(), "; a lower learning rate or stronger clipping may help");
   }
 
-  std::string first_not_finite(const std::vector<std::vector<Item>>& batches) {
+  std::string first_not_finite() {
     const auto finite = [](std::span<const float> values) {
       return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
     };
@@ -298,7 +328,7 @@ class LlavaTrainer {
     }
     const ops::Watched<Ops> watched(model_);
     train::Step<StageT, Model, ops::Watched<Ops>> again(model_, watched, gradients_, {}, threads_);
-    for (const std::vector<Item>& batch : batches) {
+    for (const std::vector<Item>& batch : filled_batches()) {
       const train::Batch<float> inputs = join(batch);
       if (!finite(rows_)) return "what the vision tower makes of an image is not finite";
       try {
@@ -327,6 +357,7 @@ class LlavaTrainer {
   Gradients<float> gradients_;
   train::AdamW optimizer_;
   train::Step<StageT, Model, Ops> step_;
+  std::vector<std::vector<Item>> batches_;  // of the step at hand
   FeatureCache features_;
   train::Schedule schedule_;
   std::int64_t steps_ = 0;

@@ -7,8 +7,12 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "tessera/hub/llava_config.hpp"
+#include "tessera/io/atomic_file.hpp"
+#include "tessera/io/image_processor.hpp"
 #include "tessera/io/load.hpp"
 #include "tessera/train/adamw.hpp"
 
@@ -83,21 +87,60 @@ inline void write_trained_tensors(const std::filesystem::path& file, const train
   io::write_safetensors(file, tensors);
 }
 
-/// Writes a model folder like `source` with the trained parameters' values in the types that the source has: all files
-/// but the weights are copied, the weights become one model.safetensors, last.
-inline void write_trained_model(const std::filesystem::path& folder, const std::filesystem::path& source,
-                                const train::AdamW& optimizer, const io::NameMap& names) {
-  namespace fs = std::filesystem;
-  for (const auto& entry : fs::directory_iterator(source)) {
+namespace detail {
+
+inline bool is_weights_file(const std::string& name) {
+  constexpr std::string_view endings[] = {".safetensors", ".index.json", ".bin",     ".pt",  ".pth",
+                                          ".h5",          ".msgpack",    ".gguf", ".onnx"};
+  return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+/// Copies all files of a model folder but its weights, each whole or not at all.
+inline void copy_companions(const std::filesystem::path& source, const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(source)) {
     const std::string name = entry.path().filename().string();
-    const bool weights =
-        name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.ends_with(".bin");
-    if (!entry.is_regular_file() || weights) continue;
-    const io::MappedFile file(entry.path());
+    if (!entry.is_regular_file() || is_weights_file(name)) continue;
     io::AtomicFile copy(folder / name);
-    copy.write(file.bytes());
+    if (entry.file_size() > 0) copy.write(io::MappedFile(entry.path()).bytes());
     copy.commit();
   }
+}
+
+/// Makes a LLaVA folder say whether its images are padded to squares, if it says otherwise: in config.json of the
+/// original layout, else where the image processor is described.
+inline void describe_padding(const std::filesystem::path& folder, bool pad) {
+  const auto replace = [](const std::filesystem::path& file, const io::json& content) {
+    io::AtomicFile out(file);
+    out.write(content.dump(2) + "\n");
+    out.commit();
+  };
+  const std::filesystem::path config_file = folder / "config.json", whole_file = folder / "processor_config.json";
+  io::json config = io::read_json_file(config_file);
+  if (is_original_layout(config)) {
+    if ((io::value_or<std::string>(config, "image_aspect_ratio", "square", config_file.string()) == "pad") == pad) return;
+    config["image_aspect_ratio"] = pad ? "pad" : "square";
+    return replace(config_file, config);
+  }
+  if (io::load_image_processor(folder).pad_to_square == pad) return;
+  io::json whole = std::filesystem::exists(whole_file) ? io::read_json_file(whole_file) : io::json::object();
+  const bool nested = whole.contains("image_processor");
+  const std::filesystem::path file = nested ? whole_file : folder / "preprocessor_config.json";
+  if (!nested) whole = io::read_json_file(file);
+  io::json& processor = nested ? whole["image_processor"] : whole;
+  processor["image_processor_type"] = "LlavaImageProcessor";  // the one that knows do_pad
+  processor["do_pad"] = pad;
+  replace(file, whole);
+}
+
+}  // namespace detail
+
+/// Writes a LLaVA folder like `source` with the trained parameters' values in the types that the source has: all files
+/// but the weights are copied, with the padding of images that the model was trained with; the weights become one
+/// model.safetensors, last.
+inline void write_trained_model(const std::filesystem::path& folder, const std::filesystem::path& source,
+                                const train::AdamW& optimizer, const io::NameMap& names, bool pad_to_square) {
+  detail::copy_companions(source, folder);
+  detail::describe_padding(folder, pad_to_square);
   const io::Checkpoint checkpoint = io::Checkpoint::open(source);
   std::map<std::string, const train::Parameter*> trained;
   for (const train::Parameter& p : optimizer.parameters()) trained[published_name(names, p.name)] = &p;
