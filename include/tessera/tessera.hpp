@@ -1,8 +1,9 @@
 #pragma once
-/// Everything that needs nothing but a compiler and OpenMP. Opt-in headers: `tessera/io/…` and `tessera/hub/…` (files,
-/// images, tokenizers; CMake target tessera::io), `tessera/ops/onednn.hpp`, `tessera/ops/eigen.hpp`,
-/// `tessera/interop/…`.
+/// Models and how they run: all that inference needs with the two backends of our own. Nothing here needs more than a
+/// compiler and OpenMP. Opt-in headers: `tessera/training.hpp`; `tessera/io/…` and `tessera/hub/…` (files, images,
+/// tokenizers; CMake target tessera::io); `tessera/ops/onednn.hpp`, `tessera/ops/eigen.hpp`; `tessera/interop/…`.
 
+#include "tessera/connect/concat.hpp"
 #include "tessera/connect/projector.hpp"
 #include "tessera/language/presets.hpp"
 #include "tessera/layer/activation.hpp"
