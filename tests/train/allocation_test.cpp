@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("training allocates nothing in the steady state", "", train::
     ends.push_back(static_cast<int>(ids.size()));
   }
   std::vector<int> labels = ids;
-  for (int& label : labels) label = label == tiny.model.splice.image_token ? train::ignored_label : label;
+  for (int& label : labels) label = label == tiny.model.splice.image_token ? ignored_label : label;
   const std::vector<float> pixels(3 * tiny.model.vision.pixels(), 0.25f);
   const train::Batch<float> batch{
       .ids = ids, .labels = labels, .ends = ends, .images = 3, .pixels = pixels.data(), .vision_rows = {}};
