@@ -13,6 +13,7 @@
 #include "tessera/model/initialize.hpp"
 #include "tessera/model/llava.hpp"
 #include "tessera/model/session.hpp"
+#include "tessera/ops/bind.hpp"
 #include "tessera/ops/native.hpp"
 #include "tessera/ops/reference.hpp"
 #include "tessera/version.hpp"

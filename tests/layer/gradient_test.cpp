@@ -1,5 +1,6 @@
 // Every layer's backward against numerical derivatives in double.
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "tessera/connect/concat.hpp"
@@ -69,6 +70,16 @@ struct Mistaken : Linear<> {
   }
 };
 
+/// A connector that exchanges the first two images of a batch.
+struct Mixing : test::PooledProjector {
+  using PooledProjector::PooledProjector;
+  template <Need N, class Ctx, class S = typename Ctx::Scalar>
+  void forward(Ctx& c, Input<S> x, int images, Mat<S> y, Saved<N, S>& saved) const {
+    PooledProjector::forward<N>(c, x, images, y, saved);
+    for (int i = 0; i < y.cols && images > 1 && !c.arena.counting(); ++i) std::swap(y(0, i), y(1, i));
+  }
+};
+
 Attention<> attention(int heads, int kv_heads, bool causal, bool bias) {
   return Attention<>({.width = 12,
                       .heads = heads,
@@ -132,7 +143,19 @@ TEST_CASE("gradients of connectors are those of numerical differentiation") {
 
 TEST_CASE("a connector that mixes the rows of each image can be checked") {
   test::PooledProjector layer(5, 4);
-  CHECK(grad_check(layer, {.rows = 6, .out_rows = 2, .images = 2}).worst < bound);
+  CHECK(grad_check(layer, {.rows = 6, .images = 2}).worst < bound);
+  const auto complaint = [&](testing::GradCheckOptions options) {
+    return test::error_message([&] { grad_check(layer, options); });
+  };
+  CHECK(complaint({.rows = 5, .images = 2}).find("grad_check: 5 rows of x are no whole number") == 0);
+  CHECK(complaint({.rows = 6, .images = 2, .out_rows = 6}) == "grad_check: y has 6 rows, the connector makes 2");
+}
+
+TEST_CASE("a connector that mixes the images of a batch is found") {
+  Mixing layer(5, 4);
+  const testing::GradCheckReport report = grad_check(layer, {.rows = 6, .images = 2});
+  CHECK(report.worst == std::numeric_limits<double>::infinity());
+  CHECK(report.where == "y: the images of a batch are mixed");
 }
 
 TEST_CASE("grad_check finds gradients that are false, missing or not a number") {

@@ -30,5 +30,5 @@ TEST_CASE("a matrix that was never bound is an error") {
   const TestMat<float> x = random_mat(2, 4, 2);
   TestMat<float> y(2, 3);
   CHECK_THROWS_WITH(in_planned_workspace(1, [&](Run& run) { native.linear(run, x.mat(), w.row_major(), {}, y.mat()); }),
-                    "a weight of [3, 4] was never bound to the native ops");
+                    "a weight of [3, 4] was never bound to the native ops: see ops::bind_weights");
 }

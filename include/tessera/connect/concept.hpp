@@ -12,6 +12,9 @@ namespace tessera {
 ///     void forward(Ctx& c, Input<S> x, int images, Mat<S> y, Saved<N, S>& saved) const;
 ///     template <Need N, class Ctx>
 ///     void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx, int images) const;
+///
+/// The rows of an image are in raster order, after its class token where the tower's selection keeps that.
+/// `testing::grad_check(connector, {.rows = …, .images = 2})` checks the backward pass and that images are not mixed.
 template <class C>
 concept Connector = Layer<C> && requires(const C& connector) {
   { connector.in() } -> std::same_as<int>;
@@ -20,10 +23,14 @@ concept Connector = Layer<C> && requires(const C& connector) {
 
 /// Runs a connector of either kind on the rows of `images` images.
 template <Need N, class C, class Ctx, class S = typename Ctx::Scalar>
-void connector_forward(const C& connector, Ctx& c, Input<S> x, int images, Mat<S> y, typename C::template Saved<N, S>& saved) {
+void connector_forward(const C& connector, Ctx& c, Input<S> x, int images, Mat<S> y,
+                       typename C::template Saved<N, S>& saved) {
   if constexpr (requires { connector.template forward<N>(c, x, images, y, saved); }) {
     connector.template forward<N>(c, x, images, y, saved);
   } else {
+    static_assert(
+        requires { connector.template forward<N>(c, x, y, saved); },
+        "a connector needs forward<Need>(c, x, y, saved) or forward<Need>(c, x, images, y, saved)");
     connector.template forward<N>(c, x, y, saved);
   }
 }
@@ -37,10 +44,13 @@ void infer_connector(const C& connector, Ctx& c, Input<S> x, int images, Mat<S> 
 
 template <Need N, class C, class Ctx, class S = typename Ctx::Scalar>
 void connector_backward(const C& connector, Ctx& c, const typename C::template Saved<N, S>& saved, Input<S> dy,
-                      Mat<S> dx, int images) {
+                        Mat<S> dx, int images) {
   if constexpr (requires { connector.template backward<N>(c, saved, dy, dx, images); }) {
     connector.template backward<N>(c, saved, dy, dx, images);
   } else {
+    static_assert(
+        requires { connector.template backward<N>(c, saved, dy, dx); },
+        "a connector needs backward<Need>(c, saved, dy, dx) or backward<Need>(c, saved, dy, dx, images)");
     connector.template backward<N>(c, saved, dy, dx);
   }
 }

@@ -11,16 +11,16 @@ namespace tessera {
 /// is checked here it has, for a Session,
 ///
 ///     template <class V, class... L> static void params(V&& v, L&... l);
-///     template <class S> Cache make_cache(int tokens) const;      // size, capacity, shrink, bytes, copy_from as KvCache
-///     template <class S> Cache counting_cache(int tokens) const;  // without memory; also has grow
+///     template <class S> Cache make_cache(int tokens) const;  // with the members of KvCache
+///     template <class S> Cache counting_cache(int tokens) const;  // without memory
 ///     template <class Ctx> void embed(Ctx& c, std::span<const int> ids, Mat<S> y) const;
 ///     template <class Ctx> void forward(Ctx& c, Input<S> x, Mat<S> y, Cache& cache) const;
 ///     template <class Ctx> void head(Ctx& c, Input<S> hidden, Mat<S> logits) const;
 ///
 /// and, for training (through),
 ///
-///     Head lm_head;           // the layer behind `head`, which the loss runs on the labelled rows alone
-///     WeightView tie_head();  // makes a tied head and the table of embeddings one weight; nothing if they are not tied
+///     Head lm_head;           // the layer behind `head`, which the loss runs on labelled rows alone
+///     WeightView tie_head();  // a tied head becomes one weight with the table; nothing if it is not tied
 ///     template <Need N, class Ctx>
 ///     void forward(Ctx& c, Input<S> x, const Sequences& sequences, Mat<S> y, Saved<N, S>& saved) const;
 ///     template <Need N, class Ctx>

@@ -23,8 +23,13 @@ namespace tessera {
 ///     template <Need N, class Ctx>
 ///     void backward(Ctx& c, const Saved<N, S>& saved, Input<S> dy, Mat<S> dx) const;
 ///
-/// which *adds* dy · ∂y/∂x to dx if N.dx, and the gradients of its weights to `c.gradients(weight)` if N.dw. What
-/// `forward` saves are views: its x, and its y where that is saved, must outlive the backward pass.
+/// which *adds* dy · ∂y/∂x to dx if N.dx, and the gradients of its weights to `c.gradients(weight)` if N.dw. Without
+/// N.dx, dx may be empty. What `forward` saves are views: its x, and its y where that is saved, must outlive the
+/// backward pass.
+///
+/// Memory comes from `c.arena` (see Arena), whose marks go back at the end of an `Arena::Scope`; what backward is to
+/// read, a part's x too, is taken with `kept_if(N.dw)`. Every pass runs first on an arena that only *counts*: parts and
+/// ops take memory as always, and loops of one's own over a Mat stand behind `if (!c.arena.counting())`.
 /// S is `typename Ctx::Scalar`, and `Saved<N, S>` is what its backward will read (empty for `inference`).
 template <class L>
 concept Layer = requires(const L& layer) {

@@ -58,7 +58,8 @@ class Native {
     float* const memory = run.arena.take<float>(per_thread * static_cast<std::size_t>(run.threads));
     if (run.arena.counting()) return;
 
-    // A unit is one key/value head and a chunk of the queries. A thread that meets a new head packs its keys and values.
+    // A unit is one key/value head and a chunk of the queries. A thread that meets a new head packs its keys and
+    // values.
     const int chunks = shape.kv_heads % run.threads == 0 || shape.kv_heads >= 4 * run.threads ? 1 : run.threads;
     const int threads = threads_for(run, 2.0 * shape.heads * d * q.rows * k.rows);
     parallel_for(threads, shape.kv_heads * chunks, 1, [&](int begin, int end, int thread) {
@@ -138,7 +139,8 @@ class Native {
 
   const void* packed(WeightView w) const {
     const auto found = packed_.find(w.id);
-    if (found == packed_.end()) fail("a weight of [", w.rows, ", ", w.cols, "] was never bound to the native ops");
+    if (found == packed_.end())
+      fail("a weight of [", w.rows, ", ", w.cols, "] was never bound to the native ops: see ops::bind_weights");
     return found->second.data();
   }
 

@@ -9,6 +9,8 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,8 +28,8 @@ namespace tessera::testing {
 struct GradCheckOptions {
   int in = 0;                 ///< width of x; 0: that of the layer's in(), if it has one
   int rows = 3;               ///< of x
-  int out_rows = 0;           ///< of y; 0: as many as x
-  int images = 1;             ///< that x holds, for a connector that mixes rows
+  int images = 1;             ///< that x holds, for a connector
+  int out_rows = 0;           ///< of y; 0: what a connector's tokens() says, else as many as x
   float weight_scale = 0.4f;  ///< fresh weights are normal with this deviation
   std::uint64_t seed = 1;
 };
@@ -80,7 +82,8 @@ class GradCheck {
         options_(checked(layer, options)),
         normal_(options.seed),
         x_(count(options_.rows, options_.in)),
-        dy_(count(out_rows(), layer.out())) {
+        dy_(count(out_rows(), layer.out())),
+        y_(dy_.size()) {
     for (double& value : x_) value = normal_.normal();
     for (double& value : dy_) value = normal_.normal();
     for_each_param(
@@ -94,6 +97,20 @@ class GradCheck {
         },
         layer);
     arena_ = plan_workspace(ops_, 1, [&](Context<Ops>& c) { forward_and_backward<Need{true, true}>(c); });
+  }
+
+  /// Whether what an image gives depends on the other images of the batch.
+  void check_images(GradCheckReport& report) {
+    const int each = out_rows() / options_.images, width = layer_.out();
+    const Mat<double> together = dense(y_.data(), out_rows(), width);
+    std::vector<double> alone(count(each, width));
+    infer_images(0, options_.images, together);
+    for (int i = 0; i < options_.images; ++i) {
+      const Mat<double> y = dense(alone.data(), each, width);
+      infer_images(i, 1, y);
+      if (relative_error(y, together.rows_at(i * each, each)) > 1e-12)
+        report = {std::numeric_limits<double>::infinity(), "y: the images of a batch are mixed"};
+    }
   }
 
   template <Need N>
@@ -121,12 +138,20 @@ class GradCheck {
       if (options.in != layer.in()) fail("grad_check: x is ", options.in, " wide, the layer reads ", layer.in());
     }
     if (options.in < 1 || options.rows < 1) fail("grad_check: x is [", options.rows, ", ", options.in, "]");
+    if (options.images < 1 || options.rows % options.images != 0)
+      fail("grad_check: ", options.rows, " rows of x are no whole number for each of ", options.images, " images");
+    if constexpr (requires { layer.tokens(1); }) {
+      const int made = options.images * layer.tokens(options.rows / options.images);
+      if (options.out_rows == 0) options.out_rows = made;
+      if (options.out_rows != made) fail("grad_check: y has ", options.out_rows, " rows, the connector makes ", made);
+    }
+    if (options.out_rows == 0) options.out_rows = options.rows;
     return options;
   }
   static std::size_t count(int rows, int cols) {
     return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
   }
-  int out_rows() const { return options_.out_rows != 0 ? options_.out_rows : options_.rows; }
+  int out_rows() const { return options_.out_rows; }
 
   template <Need N, class Ctx>
   void forward_and_backward(Ctx& c) {
@@ -148,17 +173,19 @@ class GradCheck {
     }
   }
 
-  /// Σ dy ⊙ y, whose gradient the typed backward gives.
-  double loss() {
+  /// Runs `images` images of x, from `first` on.
+  void infer_images(int first, int images, Mat<double> y) {
     const Arena::PassScope scope(arena_);
     Context<Ops> c(ops_, arena_, 1);
-    const Mat<double> y = arena_.mat<double>(out_rows(), layer_.out());
-    infer_connector(layer_, c, dense<const double>(x_.data(), options_.rows, options_.in), options_.images, y);
-    double sum = 0;
-    for (int r = 0; r < y.rows; ++r) {
-      for (int k = 0; k < y.cols; ++k) sum += y(r, k) * dy_[static_cast<std::size_t>(r * y.cols + k)];
-    }
-    return sum;
+    const int each = options_.rows / options_.images;
+    const Mat<const double> x = dense<const double>(x_.data(), options_.rows, options_.in);
+    infer_connector(layer_, c, x.rows_at(first * each, images * each), images, y);
+  }
+
+  /// Σ dy ⊙ y, whose gradient the typed backward gives.
+  double loss() {
+    infer_images(0, options_.images, dense(y_.data(), out_rows(), layer_.out()));
+    return std::inner_product(y_.begin(), y_.end(), dy_.begin(), 0.0);
   }
 
   template <class T>
@@ -179,7 +206,7 @@ class GradCheck {
   Ops ops_;
   WeightStore store_;
   SplitMix64 normal_;
-  std::vector<double> x_, dy_;
+  std::vector<double> x_, dy_, y_;
   std::vector<double>* dx_ = nullptr;
   Arena arena_;
 };
@@ -187,7 +214,8 @@ class GradCheck {
 }  // namespace detail
 
 /// Gives the f32 layer fresh weights and compares its typed backward, run in double through the reference ops, with
-/// central differences in double: for every element of x and of every weight that trains, in every Need.
+/// central differences in double: for every element of x and of every weight that trains, in every Need. Of several
+/// images, none may change what another one gives.
 template <class L>
 GradCheckReport grad_check(L& layer, const GradCheckOptions& options) {
   detail::GradCheck<L> check(layer, options);
@@ -195,6 +223,7 @@ GradCheckReport grad_check(L& layer, const GradCheckOptions& options) {
   check.template run<Need{.dx = true, .dw = true}>(report);
   check.template run<Need{.dx = true}>(report);
   check.template run<Need{.dw = true}>(report);
+  if (options.images > 1) check.check_images(report);
   return report;
 }
 

@@ -58,7 +58,9 @@ void add_parameter(std::vector<Parameter>& list, const std::string& name, const 
   list.push_back({name, weight.file_shape(), {values, size}, gradient, W::use != WeightUse::vector, rate});
 }
 
-/// All that trains in a stage. `connector_rate` multiplies the connector's learning rate.
+/// All that trains in a stage. `connector_rate` multiplies the connector's learning rate. Steps write where the weights
+/// lie: weights that lie in a file need own_trained_weights first, and a backend that keeps copies of them (Native)
+/// computes with the old ones until ops::bind_weights.
 template <class StageT, class Model>
 std::vector<Parameter> trained_parameters(const Model& model, const Gradients<float>& gradients,
                                           double connector_rate = 1) {

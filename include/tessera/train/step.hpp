@@ -10,7 +10,8 @@
 
 namespace tessera::train {
 
-/// Sequences of tokens with their labels and images. The image token is repeated once for each row of an image.
+/// Sequences of tokens with their labels and images; a label stands beside the token that is to be predicted, so ids
+/// and labels of an answer are equal. The image token is repeated once for each row of an image.
 template <class S>
 struct Batch {
   std::span<const int> ids;       ///< of all sequences, one after the other
@@ -21,7 +22,20 @@ struct Batch {
   Mat<const S> vision_rows{};     ///< [images · vision.tokens(), vision.out()]
 };
 
-/// Runs batches of a stage through a model, forward and backward. Memory is planned anew when a batch needs more than
+/// Runs batches of a stage through a model, forward and backward. Typical use:
+///
+///     Gradients<float> gradients(model);  // or of the parts that train
+///     AdamW optimizer(trained_parameters<StageT>(model, gradients), {});
+///     Step<StageT, Model, ops::NativeTraining> step(model, ops, gradients);
+///     for (const Batch<float>& batch : …) {
+///       gradients.zero();
+///       const int labels = step.labels(batch);
+///       const double loss = step.forward_backward(batch, 1.0f / labels) / labels;
+///       optimizer.step(rate, optimizer.gradient_norm());
+///     }
+///     ops::bind_weights(model, native);   // before a Session with ops::Native
+///
+/// Memory is planned anew when a batch needs more than
 /// all before; nothing is allocated otherwise.
 template <class StageT, class Model, class OpsT>
 class Step {
