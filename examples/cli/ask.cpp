@@ -263,7 +263,7 @@ void add_ask(CLI::App& app) {
   command->add_option("--max-new", o->max_new, "New tokens at most")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--temperature", o->temperature, "0 takes the most likely token")->check(CLI::NonNegativeNumber);
+  command->add_option("--temperature", o->temperature, "0 takes the most likely token")->check(CLI::Range(0.0, 100.0));
   command->add_option("--top-k", o->top_k, "Draw from the K most likely tokens; 0 for all")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--top-p", o->top_p, "Draw from the fewest tokens that together have this probability")

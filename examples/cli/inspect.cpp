@@ -40,7 +40,12 @@ struct Slot {
 /// The slot `SlotOf` of a model; the stages' types say where it trains.
 template <class SlotOf, class L>
 Slot describe(const char* name, std::string type, std::string shape, DType format, const L& layer) {
-  Slot slot{name, std::move(type), std::move(shape), name_of(format), 0, 0,
+  Slot slot{name,
+            std::move(type),
+            std::move(shape),
+            name_of(format),
+            0,
+            0,
             {train::llava_stage1::trains<SlotOf>, train::llava_stage2::trains<SlotOf>}};
   for_each_param(
       [&](const std::string&, const auto& weight) {
@@ -74,18 +79,20 @@ Report examine(const Config& config, const InspectOptions& options) {
                   : config.projector_depth == 2 ? "LLaVA-1.5"
                                                 : "LLaVA with a deeper projector";
   report.type = "Vlm<ViT (CLIP), " + projector + ", Llama, splice::AtImageToken>";
-  report.slots = {describe<slot::Vision>("vision", "ViT (CLIP)",
-                           text(static_cast<int>(model.vision.encoder.layers.size())) + " of " + text(vision.depth) +
-                               " blocks, width " + text(vision.width) + ", " + text(vision.heads) + " heads, " +
-                               text(vision.image_size) + " px / " + text(vision.patch_size),
-                           formats.vision, model.vision),
-                  describe<slot::Connector>("connector", projector, text(model.connector.in()) + " -> " + text(model.connector.out()),
-                           formats.connector, model.connector),
-                  describe<slot::Language>("language", "Llama",
-                           text(language.depth) + " blocks, width " + text(language.width) + ", " +
-                               text(language.heads) + " heads, " + text(tessera::detail::kv_heads_of(language)) +
-                               " kv, vocabulary " + text(language.vocab),
-                           formats.language, model.language)};
+  report.slots = {
+      describe<slot::Vision>("vision", "ViT (CLIP)",
+                             text(static_cast<int>(model.vision.encoder.layers.size())) + " of " + text(vision.depth) +
+                                 " blocks, width " + text(vision.width) + ", " + text(vision.heads) + " heads, " +
+                                 text(vision.image_size) + " px / " + text(vision.patch_size),
+                             formats.vision, model.vision),
+      describe<slot::Connector>("connector", projector,
+                                text(model.connector.in()) + " -> " + text(model.connector.out()), formats.connector,
+                                model.connector),
+      describe<slot::Language>("language", "Llama",
+                               text(language.depth) + " blocks, width " + text(language.width) + ", " +
+                                   text(language.heads) + " heads, " + text(tessera::detail::kv_heads_of(language)) +
+                                   " kv, vocabulary " + text(language.vocab),
+                               formats.language, model.language)};
   report.image_tokens = model.image_tokens();
   report.memory = plan_session(model, ops::Native(), options.limits, options.runtime.threads);
   return report;

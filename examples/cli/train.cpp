@@ -27,12 +27,12 @@ struct TrainOptions {
   int stage = 1;
   hub::TrainingPaths paths;
   std::int64_t steps = 0, schedule_steps = 0, save_every = 0;
-  bool new_projector = false, resume = false, skip_broken = false, quiet = false;
+  bool new_projector = false, truncate = false, resume = false, skip_broken = false, quiet = false;
   // Absent: the paper's.
   std::optional<std::string> conversation, aspect_ratio, schedule, order;
   std::optional<double> epochs, learning_rate, connector_learning_rate, warmup_ratio, weight_decay, beta1, beta2,
       epsilon, clip;
-  std::optional<int> batch, accumulate;
+  std::optional<int> batch, accumulate, max_length;
   std::optional<std::uint64_t> seed;
   RuntimeOptions runtime;
 
@@ -56,9 +56,11 @@ struct TrainOptions {
     set(clip, recipe.optimizer.clip);
     set(batch, recipe.batch);
     set(accumulate, recipe.accumulate);
+    set(max_length, recipe.max_length);
     set(seed, recipe.seed);
     if (batch && !accumulate) recipe.accumulate = 1;
     recipe.new_connector = new_projector;
+    recipe.truncate = truncate;
     return recipe;
   }
 
@@ -174,7 +176,8 @@ void add_train(CLI::App& app) {
                       "Conversation template (plain, v1, llava_llama_2 ...; default: the paper's)");
   command->add_option("--image-aspect-ratio", o->aspect_ratio, "Pad images to a square first, or not")
       ->check(CLI::IsMember({"pad", "square"}));
-  command->add_option("--batch", o->batch, "Sequences that go through the model together; given alone, these are a step")
+  command
+      ->add_option("--batch", o->batch, "Sequences that go through the model together; given alone, these are a step")
       ->check(CLI::Range(1, 1 << 16));
   command->add_option("--accumulate", o->accumulate, "Batches in a step")->check(CLI::Range(1, 1 << 16));
   command->add_option("--lr", o->learning_rate, "Peak learning rate")->check(CLI::NonNegativeNumber);
@@ -200,6 +203,12 @@ void add_train(CLI::App& app) {
   command->add_flag("--resume", o->resume, "Go on from the last save in --out, if there is one");
   command->add_flag("--skip-broken", o->skip_broken,
                     "Leave out entries that cannot be trained instead of refusing the data");
+  command
+      ->add_option("--max-length", o->max_length,
+                   "Tokens of the longest conversation, image rows included; default 2048")
+      ->check(CLI::Range(2, 1 << 24));
+  command->add_flag("--truncate", o->truncate,
+                    "Cut conversations that are longer, as LLaVA does, instead of refusing them");
   command->add_option("--cache-features", o->paths.feature_cache,
                       "Folder that keeps what the tower made of the images");
   command->add_option("--log", o->log, "JSON Lines file, a line for each step");

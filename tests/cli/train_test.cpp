@@ -204,6 +204,14 @@ TEST_CASE("a trained folder has every companion of its source, and tells how its
   CHECK(!io::load_image_processor(square).pad_to_square);
 }
 
+TEST_CASE("conversations that are too long are refused, or cut on request") {
+  const TemporaryFolder scratch;
+  const fs::path out = scratch.path / "out", errors = scratch.path / "errors";
+  CHECK(wait_for(start(arguments(2, out, {"--max-length", "150"}), errors)) == 1);
+  CHECK(slurp(errors).find("ids, expected at most 150") != std::string::npos);
+  CHECK(run(arguments(2, out, {"--max-length", "150", "--truncate"})) == 0);
+}
+
 TEST_CASE("a new projector is drawn with the seed") {
   const TemporaryFolder scratch;
   const auto projector = [&](const std::string& name, const std::string& seed) {

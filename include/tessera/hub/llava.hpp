@@ -133,7 +133,8 @@ struct TowerAndLanguage {
 /// Fresh weights with the deviation of torch.nn.Linear's, which LLaVA's projector starts with; biases are 0.
 template <class ConnectorT, class OpsT>
 void initialize_connector(ConnectorT& connector, OpsT& ops, WeightStore& store, std::uint64_t seed) {
-  initialize(connector, ops, store, seed, [](int columns) { return 1 / std::sqrt(3.0f * static_cast<float>(columns)); });
+  initialize(connector, ops, store, seed,
+             [](int columns) { return 1 / std::sqrt(3.0f * static_cast<float>(columns)); });
 }
 
 }  // namespace detail

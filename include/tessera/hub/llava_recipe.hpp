@@ -18,6 +18,7 @@ struct LlavaRecipe {
   /// The connector starts with fresh weights, drawn with `seed`, as in the paper's stage 1; else with the checkpoint's.
   bool new_connector = false;
   int max_length = 2048;  ///< of a sequence, image rows included
+  bool truncate = false;  ///< cuts longer sequences, as LLaVA does; else they are refused
   int batch = 8;          ///< sequences that go through the model together
   int accumulate = 32;    ///< such batches in a step
   double epochs = 1;

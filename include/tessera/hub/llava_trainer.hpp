@@ -88,9 +88,7 @@ class LlavaTrainer {
     if (std::filesystem::exists(state_file())) read_training_state(state_file(), optimizer_, description_);
   }
   /// Writes the model folder.
-  void write_model() const {
-    write_trained_model(paths_.out, paths_.model, optimizer_, names_, recipe_.pad_to_square);
-  }
+  void write_model() const { write_trained_model(paths_.out, paths_.model, optimizer_, names_, recipe_.pad_to_square); }
 
   /// Either may be empty.
   struct Watch {
@@ -153,7 +151,8 @@ class LlavaTrainer {
     return {.conversation = recipe_.conversation,
             .image_token = model_.splice.image_token,
             .rows_per_image = model_.image_tokens(),
-            .max_length = recipe_.max_length};
+            .max_length = recipe_.max_length,
+            .truncate = recipe_.truncate};
   }
 
   Gradients<float> make_gradients() const {
@@ -206,8 +205,8 @@ class LlavaTrainer {
          << r.warmup_ratio << " rate " << r.learning_rate << "/" << r.connector_learning_rate.value_or(r.learning_rate)
          << " betas " << r.optimizer.beta1 << " " << r.optimizer.beta2 << " eps " << r.optimizer.epsilon << " decay "
          << r.optimizer.weight_decay << " clip " << r.optimizer.clip << " template " << static_cast<int>(r.conversation)
-         << " of " << r.max_length << " tokens data " << data.value() << " images " << folder_.pixels_description()
-         << " start " << start.value();
+         << (r.truncate ? " cut at " : " of ") << r.max_length << " tokens data " << data.value() << " images "
+         << folder_.pixels_description() << " start " << start.value();
     return text.str();
   }
 

@@ -90,7 +90,7 @@ inline void write_trained_tensors(const std::filesystem::path& file, const train
 namespace detail {
 
 inline bool is_weights_file(const std::string& name) {
-  constexpr std::string_view endings[] = {".safetensors", ".index.json", ".bin",     ".pt",  ".pth",
+  constexpr std::string_view endings[] = {".safetensors", ".index.json", ".bin",  ".pt",  ".pth",
                                           ".h5",          ".msgpack",    ".gguf", ".onnx"};
   return std::ranges::any_of(endings, [&](std::string_view ending) { return name.ends_with(ending); });
 }
@@ -117,7 +117,8 @@ inline void describe_padding(const std::filesystem::path& folder, bool pad) {
   const std::filesystem::path config_file = folder / "config.json", whole_file = folder / "processor_config.json";
   io::json config = io::read_json_file(config_file);
   if (is_original_layout(config)) {
-    if ((io::value_or<std::string>(config, "image_aspect_ratio", "square", config_file.string()) == "pad") == pad) return;
+    if ((io::value_or<std::string>(config, "image_aspect_ratio", "square", config_file.string()) == "pad") == pad)
+      return;
     config["image_aspect_ratio"] = pad ? "pad" : "square";
     return replace(config_file, config);
   }
