@@ -17,7 +17,8 @@ int main() {
   initialize(tower, ops, store, 1);
 
   // [3 · height, width], channel after channel: what the tower reads, as an Eigen matrix.
-  const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> image = Eigen::MatrixXf::Random(3 * 56, 56);
+  const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> image =
+      Eigen::MatrixXf::Random(3 * 56, 56);
   Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> hidden(tower.tokens(), tower.out());
 
   const auto pass = [&](Context<ops::Native>& c) { infer(tower, c, image.data(), interop::as_mat(hidden)); };
@@ -27,6 +28,10 @@ int main() {
 
   const Mat<const float> view = interop::as_mat(hidden);
   const auto map = interop::as_eigen<64>(view);  // the number of columns is a constant for Eigen
-  std::printf("%d tokens; mean norm of a token %.4f; largest cosine of two neighbours %.4f\n", view.rows, map.rowwise().norm().mean(),
-              (map.topRows(15).rowwise().normalized().array() * map.bottomRows(15).rowwise().normalized().array()).rowwise().sum().maxCoeff());
+  std::printf("%d tokens; mean norm of a token %.4f; largest cosine of two neighbours %.4f\n", view.rows,
+              map.rowwise().norm().mean(),
+              (map.topRows(15).rowwise().normalized().array() * map.bottomRows(15).rowwise().normalized().array())
+                  .rowwise()
+                  .sum()
+                  .maxCoeff());
 }

@@ -20,8 +20,10 @@ int main(int argc, char** argv) try {
   WeightStore store;
   initialize(tower, ops, store, 1);
 
-  const xt::xarray<float> image = argc > 1 ? interop::load_npy<float>(argv[1]) : xt::xarray<float>(xt::random::rand<float>({3, 56, 56}));
-  if (image.size() != tower.pixels()) fail("the array has ", image.size(), " numbers, the tower reads ", tower.pixels());
+  const xt::xarray<float> image =
+      argc > 1 ? interop::load_npy<float>(argv[1]) : xt::xarray<float>(xt::random::rand<float>({3, 56, 56}));
+  if (image.size() != tower.pixels())
+    fail("the array has ", image.size(), " numbers, the tower reads ", tower.pixels());
   xt::xtensor<float, 2> hidden({static_cast<std::size_t>(tower.tokens()), static_cast<std::size_t>(tower.out())});
 
   const auto pass = [&](Context<ops::Native>& c) { infer(tower, c, image.data(), interop::as_mat(hidden)); };
@@ -30,7 +32,8 @@ int main(int argc, char** argv) try {
   pass(context);
 
   interop::dump_npy("hidden.npy", hidden);
-  std::printf("%zu tokens written to hidden.npy; mean %.5f, deviation %.5f\n", hidden.shape(0), xt::mean(hidden)(), xt::stddev(hidden)());
+  std::printf("%zu tokens written to hidden.npy; mean %.5f, deviation %.5f\n", hidden.shape(0), xt::mean(hidden)(),
+              xt::stddev(hidden)());
 } catch (const Error& error) {
   std::fprintf(stderr, "interop_xtensor: %s\n", error.what());
   return 1;

@@ -4,10 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "catch.hpp"
 #include "tessera/format/float_formats.hpp"
 #include "tessera/layer/linear.hpp"
 #include "tessera/layer/norm.hpp"
+
+#include "catch.hpp"
 
 using namespace tessera;
 
@@ -39,8 +40,9 @@ TEST_CASE("every parameter is visited once, under its path") {
   std::map<std::string, std::vector<std::int64_t>> seen;
   for_each_param([&](const std::string& name, const auto& weight) { seen[name] = weight.file_shape(); }, net);
   const std::map<std::string, std::vector<std::int64_t>> expected{
-      {"layers.0.proj.weight", {2, 3}}, {"layers.0.norm.weight", {2}}, {"layers.0.norm.bias", {2}},
-      {"layers.1.proj.weight", {2, 3}}, {"layers.1.norm.weight", {2}}, {"layers.1.norm.bias", {2}},
+      {"layers.0.proj.weight", {2, 3}}, {"layers.0.norm.weight", {2}},
+      {"layers.0.norm.bias", {2}},      {"layers.1.proj.weight", {2, 3}},
+      {"layers.1.norm.weight", {2}},    {"layers.1.norm.bias", {2}},
       {"head.weight", {5, 2}},          {"head.bias", {5}}};
   CHECK(seen == expected);
   CHECK(count_params(net) == 2 * (6 + 4) + 15);

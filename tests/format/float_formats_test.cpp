@@ -41,8 +41,8 @@ TEMPLATE_TEST_CASE("every 16-bit number survives decoding and encoding", "", bf1
 }
 
 TEMPLATE_TEST_CASE("encoding rounds to the nearest number, ties to even", "", bf16, f16) {
-  for (const float v : {1.0f, -1.0f, 0.1f, 3.14159f, 65503.9f, 1.00048828125f, 1.00146484375f, 6.1e-5f, 5.9604645e-8f, 2.9802322e-8f,
-                        8.9406967e-8f, -1e-7f, 1234.5678f, -0.0f}) {
+  for (const float v : {1.0f, -1.0f, 0.1f, 3.14159f, 65503.9f, 1.00048828125f, 1.00146484375f, 6.1e-5f, 5.9604645e-8f,
+                        2.9802322e-8f, 8.9406967e-8f, -1e-7f, 1234.5678f, -0.0f}) {
     CHECK(TestType::encode(v) == nearest<TestType>(v));
   }
 }

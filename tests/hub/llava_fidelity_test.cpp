@@ -28,7 +28,10 @@ std::span<const float> flat(Mat<const float> m) { return {m.data, static_cast<st
 
 template <class Model, class OpsT>
 Row run(const LlavaCase& c, const hub::LlavaFolder& folder) {
-  Row row{.name = c.name(), .backend = OpsT::name, .dtype = std::string(name_of(folder.config.stored.language)), .noise = c.about["float32_noise"]};
+  Row row{.name = c.name(),
+          .backend = OpsT::name,
+          .dtype = std::string(name_of(folder.config.stored.language)),
+          .noise = c.about["float32_noise"]};
   OpsT ops;
   WeightStore store;
   const Model model = hub::load_llava<Model>(c.model(), folder.config, folder.config.stored, ops, store);
@@ -45,13 +48,16 @@ Row run(const LlavaCase& c, const hub::LlavaFolder& folder) {
   row.pixels = test::relative_max_error(pixels, c.tensor<float>("pixel_values"));
 
   const int max_new = c.about["max_new"];
-  Session<Model, OpsT> session(model, ops, {.images = static_cast<int>(images), .tokens = static_cast<int>(ids.size()) + max_new}, 2);
-  for (std::size_t i = 0; i < images; ++i) session.encode(std::span(pixels).subspan(i * model.vision.pixels(), model.vision.pixels()));
+  Session<Model, OpsT> session(
+      model, ops, {.images = static_cast<int>(images), .tokens = static_cast<int>(ids.size()) + max_new}, 2);
+  for (std::size_t i = 0; i < images; ++i)
+    session.encode(std::span(pixels).subspan(i * model.vision.pixels(), model.vision.pixels()));
   row.vision = test::relative_max_error(flat(session.vision_hidden()), c.tensor<float>("vision_hidden"));
   row.features = test::relative_max_error(flat(session.image_features()), c.tensor<float>("image_features"));
 
   std::vector<float> logits(ids.size() * static_cast<std::size_t>(model.language.vocab()));
-  const auto last = session.prefill(ids, {}, dense(logits.data(), static_cast<int>(ids.size()), model.language.vocab()));
+  const auto last =
+      session.prefill(ids, {}, dense(logits.data(), static_cast<int>(ids.size()), model.language.vocab()));
   row.logits = test::relative_max_error(logits, c.tensor<float>("logits"));
 
   const std::vector<int> answer =

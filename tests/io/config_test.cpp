@@ -28,7 +28,8 @@ struct HalfFixed : LlamaConfig {
 TEST_CASE("fields are read by their published names, absent and null ones keep their default") {
   LlamaConfig config;
   io::read_config(io::parse_json(R"({"hidden_size": 48, "num_key_value_heads": null, "hidden_act": "gelu", "unknown": 1,
-                                     "rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "rope_theta": 500000.0})", "c.json"),
+                                     "rope_scaling": {"rope_type": "llama3", "factor": 8.0}, "rope_theta": 500000.0})",
+                                 "c.json"),
                   "c.json", config);
   CHECK(config.width == 48);
   CHECK(config.kv_heads == 0);
@@ -43,7 +44,8 @@ TEST_CASE("a fixed field is compared with the file") {
   HalfFixed config;
   io::read_config(io::parse_json(R"({"hidden_size": 2048, "num_attention_heads": 16})", "c.json"), "c.json", config);
   CHECK(config.heads == 16);
-  CHECK(error_of<HalfFixed>(R"({"hidden_size": 4096})") == "c.json: hidden_size: the file has 4096, the type fixes 2048");
+  CHECK(error_of<HalfFixed>(R"({"hidden_size": 4096})") ==
+        "c.json: hidden_size: the file has 4096, the type fixes 2048");
 }
 
 TEST_CASE("a fixed field is compared with the family's default where the file leaves it out") {
@@ -71,9 +73,11 @@ TEST_CASE("a fixed field is compared with the family's default where the file le
 }
 
 TEST_CASE("wrong types and unknown words name the field") {
-  CHECK(error_of<LlamaConfig>(R"({"hidden_size": "big"})") == "c.json: hidden_size: '\"big\"' found, expected an integer");
-  CHECK(error_of<LlamaConfig>(R"({"hidden_act": "swiglu9"})").find("hidden_act: unknown activation 'swiglu9'") != std::string::npos);
-  CHECK(error_of<LlamaConfig>(R"({"rope_scaling": {"rope_type": "yarn"}})").find("rope_type: rope type 'yarn' is not supported") !=
+  CHECK(error_of<LlamaConfig>(R"({"hidden_size": "big"})") ==
+        "c.json: hidden_size: '\"big\"' found, expected an integer");
+  CHECK(error_of<LlamaConfig>(R"({"hidden_act": "swiglu9"})").find("hidden_act: unknown activation 'swiglu9'") !=
         std::string::npos);
+  CHECK(error_of<LlamaConfig>(R"({"rope_scaling": {"rope_type": "yarn"}})")
+            .find("rope_type: rope type 'yarn' is not supported") != std::string::npos);
   CHECK(error_of<LlamaConfig>("[]") == "c.json: an object is expected here");
 }

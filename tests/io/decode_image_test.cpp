@@ -128,8 +128,7 @@ TEST_CASE("a PNG chunk that claims gigabytes is refused") {
 
 TEST_CASE("what is no image is refused by name") {
   CHECK_THROWS_WITH(decode_image(image_cases::folder() / "missing.png"), contains("missing.png"));
-  CHECK_THROWS_WITH(decode_image(image_cases::folder() / "decode.json"),
-                    contains("expected PNG or JPEG"));
+  CHECK_THROWS_WITH(decode_image(image_cases::folder() / "decode.json"), contains("expected PNG or JPEG"));
   CHECK_THROWS_WITH(decode_image(std::span<const std::byte>(), "empty.jpg"), contains("empty"));
 }
 

@@ -3,11 +3,12 @@
 #include <string>
 #include <vector>
 
+#include "tessera/layer/linear.hpp"
+#include "tessera/ops/reference.hpp"
+
 #include "catch.hpp"
 #include "support/errors.hpp"
 #include "support/temporary_folder.hpp"
-#include "tessera/layer/linear.hpp"
-#include "tessera/ops/reference.hpp"
 
 using namespace tessera;
 
@@ -52,15 +53,16 @@ TEST_CASE("weights get the file's values, in their own format") {
 TEST_CASE("one error lists all missing, misshapen, mistyped and unused tensors, and nothing is loaded") {
   WeightStore store;
   Linear<> layer(3, 2, true);
-  const std::string error = load(layer, {tensor("model.fc.weight", {3, 2}), tensor("model.other", {1})}, renamed, store);
+  const std::string error =
+      load(layer, {tensor("model.fc.weight", {3, 2}), tensor("model.other", {1})}, renamed, store);
   CHECK(error.find("'model.fc.weight' has the shape [3, 2], expected [2, 3]") != std::string::npos);
   CHECK(error.find("'model.fc.bias' is missing, expected [2]") != std::string::npos);
   CHECK(error.find("'model.other' is not used by the model") != std::string::npos);
   CHECK_FALSE(static_cast<bool>(layer.weight.view()));
 
   Linear<> typed(1, 2, false);
-  CHECK(load(typed, {tensor("model.fc.weight", {2, 1}, DType::i32)}, renamed, store).find("has the type i32, expected f32, bf16 or f16") !=
-        std::string::npos);
-  CHECK(load(typed, {tensor("x", {1})}, io::NameMap{{{"head.", "x."}}, {}}, store).find("'weight' has no place in these files") !=
-        std::string::npos);
+  CHECK(load(typed, {tensor("model.fc.weight", {2, 1}, DType::i32)}, renamed, store)
+            .find("has the type i32, expected f32, bf16 or f16") != std::string::npos);
+  CHECK(load(typed, {tensor("x", {1})}, io::NameMap{{{"head.", "x."}}, {}}, store)
+            .find("'weight' has no place in these files") != std::string::npos);
 }

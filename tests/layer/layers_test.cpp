@@ -3,13 +3,14 @@
 #include <cmath>
 #include <vector>
 
-#include "catch.hpp"
 #include "tessera/layer/activation.hpp"
 #include "tessera/layer/patch_embed.hpp"
 #include "tessera/layer/rotary.hpp"
 #include "tessera/layer/sequential.hpp"
 #include "tessera/model/initialize.hpp"
 #include "tessera/ops/reference.hpp"
+
+#include "catch.hpp"
 
 using namespace tessera;
 using Ops64 = ops::Reference<double>;
@@ -110,7 +111,11 @@ TEST_CASE("rotary tables have the published frequencies") {
   const Rotary linear(8, {.kind = RopeKind::linear, .factor = 4});
   CHECK(linear.tables(f.c, 8, 1).cos(0, 0) == Approx(std::cos(2.0)).epsilon(1e-6));
   // Llama 3: wavelengths below 64 / 4 stay, above 64 / 1 are stretched eightfold, between they are blended.
-  const Rotary llama3(8, {.kind = RopeKind::llama3, .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4, .original_max_positions = 64});
+  const Rotary llama3(8, {.kind = RopeKind::llama3,
+                          .factor = 8,
+                          .low_freq_factor = 1,
+                          .high_freq_factor = 4,
+                          .original_max_positions = 64});
   const RotaryTables<double> t = llama3.tables(f.c, 1, 1);
   CHECK(t.cos(0, 0) == Approx(std::cos(1.0)).epsilon(1e-6));
   CHECK(t.sin(0, 3) == Approx(std::sin(0.001 / 8)).epsilon(1e-5));
@@ -125,8 +130,10 @@ TEST_CASE("rotation turns pairs half a head apart and keeps their length") {
   for (int r = 0; r < 2; ++r) {
     for (const int head : {0, 4}) {
       const double angle = 3 + r;  // the first frequency is 1
-      CHECK(x(r, head) == Approx(before(r, head) * std::cos(angle) - before(r, head + 2) * std::sin(angle)).margin(1e-6));
-      CHECK(std::hypot(x(r, head + 1), x(r, head + 3)) == Approx(std::hypot(before(r, head + 1), before(r, head + 3))).epsilon(1e-6));
+      CHECK(x(r, head) ==
+            Approx(before(r, head) * std::cos(angle) - before(r, head + 2) * std::sin(angle)).margin(1e-6));
+      CHECK(std::hypot(x(r, head + 1), x(r, head + 3)) ==
+            Approx(std::hypot(before(r, head + 1), before(r, head + 3))).epsilon(1e-6));
     }
   }
 }

@@ -1,13 +1,13 @@
 // After the first use nothing is allocated: not for an image, a prompt or a token.
 
-#include "tessera/testing/allocation_counter.hpp"
-
 #include <vector>
+
+#include "tessera/model/session.hpp"
+#include "tessera/ops/native.hpp"
+#include "tessera/testing/allocation_counter.hpp"
 
 #include "catch.hpp"
 #include "model/tiny_llava.hpp"
-#include "tessera/model/session.hpp"
-#include "tessera/ops/native.hpp"
 
 using namespace tessera;
 

@@ -2,11 +2,12 @@
 
 #include <vector>
 
-#include "catch.hpp"
 #include "tessera/language/llama.hpp"
 #include "tessera/ops/native.hpp"
 #include "tessera/ops/reference.hpp"
 #include "tessera/testing/approx.hpp"
+
+#include "catch.hpp"
 
 using namespace tessera;
 

@@ -4,9 +4,10 @@
 
 #include <type_traits>
 
-#include "catch.hpp"
 #include "tessera/language/presets.hpp"
 #include "tessera/vision/presets.hpp"
+
+#include "catch.hpp"
 
 using namespace tessera;
 

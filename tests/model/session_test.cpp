@@ -4,11 +4,12 @@
 
 #include <vector>
 
+#include "tessera/model/generate.hpp"
+#include "tessera/ops/native.hpp"
+
 #include "catch.hpp"
 #include "model/tiny_llava.hpp"
 #include "support/errors.hpp"
-#include "tessera/model/generate.hpp"
-#include "tessera/ops/native.hpp"
 
 using namespace tessera;
 using Tiny = test::TinyLlava<ops::Native>;
@@ -24,7 +25,8 @@ std::vector<float> image(const Tiny& tiny, float start) {
 }
 
 /// Logits of every token of `ids` after encoding one image, fed in the given pieces.
-std::vector<float> all_logits(const Tiny& tiny, const std::vector<int>& ids, int chunk, int threads, std::size_t first_piece) {
+std::vector<float> all_logits(const Tiny& tiny, const std::vector<int>& ids, int chunk, int threads,
+                              std::size_t first_piece) {
   TinySession session(tiny.model, tiny.ops, {.images = 1, .tokens = 64, .prefill_chunk = chunk}, threads);
   session.encode(image(tiny, -0.5f));
   const int vocab = tiny.model.language.vocab();
@@ -83,12 +85,14 @@ TEST_CASE("several images are spliced in their order") {
 TEST_CASE("bad calls of a session are refused with what was expected") {
   const Tiny tiny;
   TinySession session(tiny.model, tiny.ops, {.images = 1, .tokens = 50});
-  CHECK(error_message([&] { session.encode(std::vector<float>(5)); }) == "an image has 5 numbers, the vision encoder reads 15552");
+  CHECK(error_message([&] { session.encode(std::vector<float>(5)); }) ==
+        "an image has 5 numbers, the vision encoder reads 15552");
   session.encode(image(tiny, 0));
   CHECK(error_message([&] { session.encode(image(tiny, 0)); }) ==
         "more images than the limit of 1 that this session was planned for");
-  CHECK(error_message([&] { session.prefill(std::vector<int>{1, 2}); }) ==
-        "the prompt has 0 image tokens, but the images given make 36 rows");
+  CHECK(error_message([&] {
+          session.prefill(std::vector<int>{1, 2});
+        }) == "the prompt has 0 image tokens, but the images given make 36 rows");
   CHECK(error_message([&] { session.prefill(std::vector<int>{}); }) == "the prompt has no tokens");
   std::vector<int> unknown = tiny.prompt(1);
   unknown.back() = 300;

@@ -115,9 +115,7 @@ TEST_CASE("splits, seeds and numbers give different scenes; the same give the sa
 }
 
 TEST_CASE("options that allow no scene are refused") {
-  const auto message_for = [](const SceneOptions& options) {
-    return test::error_message([&] { validate(options); });
-  };
+  const auto message_for = [](const SceneOptions& options) { return test::error_message([&] { validate(options); }); };
   CHECK(message_for({.width = 27}) == "scenes: the size is 27x84, expected sides from 28 to 4096");
   CHECK(message_for({.height = 5000}) == "scenes: the size is 84x5000, expected sides from 28 to 4096");
   CHECK(message_for({.min_objects = 0}) == "scenes: the number of objects is 0-3, expected a range within 1-5");

@@ -10,9 +10,7 @@
 using namespace tessera::train;
 
 TEST_CASE("options that make no step are refused") {
-  const auto complaint = [](AdamWOptions options) {
-    return tessera::test::error_message([&] { AdamW({}, options); });
-  };
+  const auto complaint = [](AdamWOptions options) { return tessera::test::error_message([&] { AdamW({}, options); }); };
   CHECK(complaint({}).empty());
   CHECK(complaint({.weight_decay = 0.1, .clip = 0}).empty());
   CHECK(complaint({.beta1 = 1}).find("AdamW: betas of 1 and 0.999") == 0);

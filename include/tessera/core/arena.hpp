@@ -1,8 +1,8 @@
 #pragma once
 /// The workspace of a forward pass: memory is taken by moving a mark and given back by moving it to where it was.
 ///
-/// What a backward pass will read must outlive the layer that computed it. It is taken from the other end of the memory,
-/// so that temporaries can still be given back in the reverse order.
+/// What a backward pass will read must outlive the layer that computed it. It is taken from the other end of the
+/// memory, so that temporaries can still be given back in the reverse order.
 ///
 /// How large must it be? Run the very same code once with a counting arena: it hands out no memory, every op returns
 /// before it touches data, and `peak()` is the answer. So sizes are written once, where the memory is taken.

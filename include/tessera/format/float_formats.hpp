@@ -56,15 +56,19 @@ struct f16 {
   }
 };
 
-/// Calls `f` with a value of the format type of a DType: `with_format(type, [&]<class Format>(Format) { … })`. Throws Error
-/// if it is not a weight format.
+/// Calls `f` with a value of the format type of a DType: `with_format(type, [&]<class Format>(Format) { … })`. Throws
+/// Error if it is not a weight format.
 template <class F>
 decltype(auto) with_format(DType type, F&& f) {
   switch (type) {
-    case DType::f32: return f(f32{});
-    case DType::bf16: return f(bf16{});
-    case DType::f16: return f(f16{});
-    default: fail("weights are ", name_of(type), ": expected f32, bf16 or f16");
+    case DType::f32:
+      return f(f32{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::f16:
+      return f(f16{});
+    default:
+      fail("weights are ", name_of(type), ": expected f32, bf16 or f16");
   }
 }
 

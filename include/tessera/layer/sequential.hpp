@@ -17,7 +17,8 @@ struct layer_to_layer {
                 "Sequential: a layer's output width is not the next layer's input width; see <Produced, Expected>");
 };
 
-/// y = last(… second(first(x))). Parameters are named by position: `0.weight`, `2.weight`, … as torch.nn.Sequential does.
+/// y = last(… second(first(x))). Parameters are named by position: `0.weight`, `2.weight`, … as torch.nn.Sequential
+/// does.
 template <class... L>
 struct Sequential {
   static_assert(sizeof...(L) > 0, "Sequential: at least one layer is needed");
@@ -91,7 +92,8 @@ struct Sequential {
  private:
   template <class F>
   static void each(F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (f.template operator()<I>(), ...); }(std::make_index_sequence<size>{});
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (f.template operator()<I>(), ...); }
+    (std::make_index_sequence<size>{});
   }
 };
 

@@ -15,11 +15,13 @@ namespace tessera {
 /// What differs between the two papers is one slot. The configs may be run-time ones, which load any published size, or
 /// types with `static constexpr` fields (`presets::ClipL14_336`, `presets::Vicuna7B`), which the compiler checks.
 template <class VisionConfig = ClipVisionConfig, class TextConfig = LlamaConfig, class Format = any_format>
-using Llava = Vlm<ViT<VisionConfig, Format>, LinearProjector<ext<&VisionConfig::width>, ext<&TextConfig::width>, Format>,
-                  Llama<TextConfig, Format>, splice::AtImageToken>;
+using Llava =
+    Vlm<ViT<VisionConfig, Format>, LinearProjector<ext<&VisionConfig::width>, ext<&TextConfig::width>, Format>,
+        Llama<TextConfig, Format>, splice::AtImageToken>;
 
 template <class VisionConfig = ClipVisionConfig, class TextConfig = LlamaConfig, class Format = any_format>
-using Llava15 = Vlm<ViT<VisionConfig, Format>, MLPProjector<2, Gelu, ext<&VisionConfig::width>, ext<&TextConfig::width>, Format>,
-                    Llama<TextConfig, Format>, splice::AtImageToken>;
+using Llava15 =
+    Vlm<ViT<VisionConfig, Format>, MLPProjector<2, Gelu, ext<&VisionConfig::width>, ext<&TextConfig::width>, Format>,
+        Llama<TextConfig, Format>, splice::AtImageToken>;
 
 }  // namespace tessera

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "tessera/core/context.hpp"
 #include "tessera/connect/concept.hpp"
+#include "tessera/core/context.hpp"
 #include "tessera/language/concept.hpp"
 
 namespace tessera {

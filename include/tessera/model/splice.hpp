@@ -13,7 +13,8 @@ namespace tessera {
 
 /// How a Vlm's slots meet: `embed` makes the language model's rows from ids and image rows, `count` tells how many
 /// image rows ids take, `check` refuses ids that do not fit, and for training `embed_backward` splits a gradient again.
-/// Both are called in counting passes too (see Arena), where they must touch no rows. AtImageToken shows the signatures.
+/// Both are called in counting passes too (see Arena), where they must touch no rows. AtImageToken shows the
+/// signatures.
 template <class T>
 concept Splice = requires(const T& splice, std::span<const int> ids) {
   { splice.count(ids) } -> std::same_as<int>;

@@ -60,7 +60,8 @@ struct Vlm {
       fail("the vision encoder makes rows of ", vision.out(), " numbers, the connector reads rows of ", connector.in());
     }
     if (connector.out() != language.width()) {
-      fail("the connector makes rows of ", connector.out(), " numbers, the language model reads rows of ", language.width());
+      fail("the connector makes rows of ", connector.out(), " numbers, the language model reads rows of ",
+           language.width());
     }
   }
 

@@ -44,7 +44,7 @@ concept Ops = requires(const O& ops, Run& run, Mat<const typename O::Scalar> x, 
                        std::span<const int> ids, O& loading, const void* source) {
   { O::keeps_copies } -> std::convertible_to<bool>;
   { O::name } -> std::convertible_to<const char*>;
-  { loading.bind(w, DType::bf16, source) };
+  {loading.bind(w, DType::bf16, source)};
   // y = activation(x Wᵀ + bias) + residual
   {ops.linear(run, x, w, epilogue, y)};
   // y = activation(x Wgᵀ + bg) ⊙ (x Wuᵀ + bu); the weights are gate, gate bias, up, up bias

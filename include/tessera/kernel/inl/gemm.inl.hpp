@@ -20,7 +20,9 @@ struct PackedF32 {
 struct PackedF16 {
   static constexpr int depth = 1, bytes = 32, row_prefetch = 384;
   template <int /*rows*/>
-  TESSERA_INLINE static V16 load(const std::byte* p, int /*part*/) { return load_f16(p); }
+  TESSERA_INLINE static V16 load(const std::byte* p, int /*part*/) {
+    return load_f16(p);
+  }
 };
 struct PackedBf16 {
   static constexpr int depth = 2, bytes = 64, row_prefetch = 384;
@@ -48,7 +50,7 @@ TESSERA_NOINLINE void multiply_tile(const float* x, std::ptrdiff_t x_stride, con
   for (int left = k / Format::depth; left > 0; --left) {
     if constexpr (rows == 1 && Format::row_prefetch > 0) {
       TESSERA_UNROLL for (int j = 0; j < panels; ++j)
-        __builtin_prefetch(weight + j * panel_bytes + Format::row_prefetch);
+          __builtin_prefetch(weight + j * panel_bytes + Format::row_prefetch);
     }
     add_products(0);
     if constexpr (Format::depth == 2) {
