@@ -13,10 +13,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include "tessera/core/random.hpp"
 #include "tessera/hub/llava.hpp"
 #include "tessera/hub/llava_folder.hpp"
 #include "tessera/language/presets.hpp"
+#include "tessera/model/normal.hpp"
 #include "tessera/vision/presets.hpp"
 
 using namespace tessera;
@@ -51,7 +51,7 @@ class RandomTensors {
   RandomTensors(DType dtype, std::size_t largest) : dtype_(dtype), normal_(largest * size_of(dtype)), ones_(1 << 16) {
     SplitMix64 source(1);
     std::vector<float> period(1 << 20);
-    for (float& value : period) value = 0.02f * static_cast<float>(source.normal());
+    for (float& value : period) value = 0.02f * static_cast<float>(normal(source));
     with_format(dtype, [&]<class To>(To) {
       auto* values = reinterpret_cast<typename To::storage*>(normal_.data());
       for (std::size_t i = 0; i < largest; ++i) values[i] = To::encode(period[i % period.size()]);

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "tessera/core/gradients.hpp"
-#include "tessera/core/random.hpp"
 #include "tessera/core/weight_store.hpp"
+#include "tessera/model/normal.hpp"
 #include "tessera/ops/reference_training.hpp"
 #include "tessera/testing/grad_check.hpp"
 #include "tessera/vision/clip_text.hpp"
@@ -20,9 +20,9 @@ namespace {
 constexpr int pairs = 4, width = 6;
 
 std::vector<double> normal_numbers(std::size_t count, std::uint64_t seed) {
-  SplitMix64 normal(seed);
+  SplitMix64 random(seed);
   std::vector<double> numbers(count);
-  for (double& number : numbers) number = normal.normal();
+  for (double& number : numbers) number = normal(random);
   return numbers;
 }
 
@@ -64,11 +64,11 @@ TEST_CASE("CLIP's text model has the gradients of numerical differentiation") {
   using Ops = ops::ReferenceTraining<double>;
   ClipText<> text({.vocab = 13, .positions = 7, .width = width, .heads = 2, .depth = 2, .inner = 9});
   WeightStore store;
-  SplitMix64 normal(3);
+  SplitMix64 random(3);
   for_each_param(
       [&](const std::string&, auto& weight) {
         float* values = reinterpret_cast<float*>(store.allocate(weight.bytes()));
-        for (std::size_t i = 0; i < weight.size(); ++i) values[i] = 0.5f * static_cast<float>(normal.normal());
+        for (std::size_t i = 0; i < weight.size(); ++i) values[i] = 0.5f * static_cast<float>(normal(random));
         weight.attach(values);
       },
       text);

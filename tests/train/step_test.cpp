@@ -40,8 +40,8 @@ struct TinyBatch {
     append(model, 2, {5, 9, 31});
     append(model, 1, {12});
     append(model, 0, {44, 45, 2});
-    SplitMix64 normal(3);
-    for (std::size_t i = 0; i < 3 * model.vision.pixels(); ++i) pixels.push_back(static_cast<float>(normal.normal()));
+    SplitMix64 random(3);
+    for (std::size_t i = 0; i < 3 * model.vision.pixels(); ++i) pixels.push_back(static_cast<float>(normal(random)));
   }
   Batch<double> view(Mat<const double> vision_rows = {}) const {
     return {.ids = ids,
@@ -135,9 +135,9 @@ TEST_CASE("a connector that mixes rows mixes those of one image only") {
   Gradients<double> gradients(model);
   Step<llava_stage2, decltype(model), Double> step(model, ops, gradients, {}, 1);
   const std::vector<int> ids{1, -200, 5, 6, 1, -200, 7, 8}, labels{-100, -100, 5, 6, -100, -100, 7, 8}, ends{4, 8};
-  SplitMix64 normal(5);
+  SplitMix64 random(5);
   std::vector<double> rows(static_cast<std::size_t>(2 * model.vision.tokens() * model.vision.out()));
-  for (double& value : rows) value = normal.normal();
+  for (double& value : rows) value = normal(random);
   const auto loss = [&](std::size_t first, std::size_t sequences) {
     const int tokens = model.vision.tokens(), width = model.vision.out(), images = static_cast<int>(sequences);
     return step.loss({.ids = std::span(ids).subspan(4 * first, 4 * sequences),

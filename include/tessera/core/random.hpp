@@ -2,9 +2,7 @@
 /// Random numbers that are the same on every machine and compiler: the distributions of <random> differ between
 /// libraries.
 
-#include <cmath>
 #include <cstdint>
-#include <numbers>
 
 namespace tessera {
 
@@ -24,12 +22,6 @@ class SplitMix64 {
 
   /// Uniform in [0, 1), in steps of 2⁻⁵³.
   constexpr double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-
-  /// Normal with mean 0 and deviation 1, by Box and Muller's transform of two uniform numbers.
-  double normal() {
-    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-    return radius * std::cos(2 * std::numbers::pi * uniform());
-  }
 
  private:
   std::uint64_t state_;

@@ -6,9 +6,9 @@
 #include <string_view>
 
 #include "tessera/core/params.hpp"
-#include "tessera/core/random.hpp"
 #include "tessera/core/weight_store.hpp"
 #include "tessera/format/float_formats.hpp"
+#include "tessera/model/normal.hpp"
 
 namespace tessera {
 
@@ -47,7 +47,7 @@ void initialize(Model& model, OpsT& ops, WeightStore& store, std::uint64_t seed,
         const auto value = [&] {
           if (is_vector && name.ends_with("bias")) return 0.0f;
           if (is_vector && name.ends_with("weight")) return 1.0f;
-          return deviation(weight.cols()) * static_cast<float>(random.normal());
+          return deviation(weight.cols()) * static_cast<float>(normal(random));
         };
         std::byte* memory = store.allocate(weight.bytes());
         with_format(weight.dtype(), [&]<class Format>(Format) { detail::fill<Format>(memory, weight.size(), value); });

@@ -17,9 +17,9 @@
 
 #include "tessera/connect/concept.hpp"
 #include "tessera/core/gradients.hpp"
-#include "tessera/core/random.hpp"
 #include "tessera/core/weight_store.hpp"
 #include "tessera/layer/concept.hpp"
+#include "tessera/model/normal.hpp"
 #include "tessera/ops/reference_training.hpp"
 #include "tessera/testing/approx.hpp"
 
@@ -80,19 +80,19 @@ class GradCheck {
   GradCheck(L& layer, const GradCheckOptions& options)
       : layer_(layer),
         options_(checked(layer, options)),
-        normal_(options.seed),
+        random_(options.seed),
         x_(count(options_.rows, options_.in)),
         dy_(count(out_rows(), layer.out())),
         y_(dy_.size()) {
-    for (double& value : x_) value = normal_.normal();
-    for (double& value : dy_) value = normal_.normal();
+    for (double& value : x_) value = normal(random_);
+    for (double& value : dy_) value = normal(random_);
     for_each_param(
         [&](const std::string&, auto& weight) {
           if (weight.dtype() != DType::f32)
             fail("grad_check: weights must be f32, this one is ", name_of(weight.dtype()));
           float* values = reinterpret_cast<float*>(store_.allocate(weight.bytes()));
           for (std::size_t i = 0; i < weight.size(); ++i)
-            values[i] = options.weight_scale * static_cast<float>(normal_.normal());
+            values[i] = options.weight_scale * static_cast<float>(normal(random_));
           weight.attach(values);
         },
         layer);
@@ -205,7 +205,7 @@ class GradCheck {
   GradCheckOptions options_;
   Ops ops_;
   WeightStore store_;
-  SplitMix64 normal_;
+  SplitMix64 random_;
   std::vector<double> x_, dy_, y_;
   std::vector<double>* dx_ = nullptr;
   Arena arena_;
