@@ -2,7 +2,7 @@
 // tower and language model, the same conversations in the same order, the same seed. What differs is one template
 // argument.
 //
-//     connector_bakeoff            # 400 steps each
+//     connector_bakeoff            # 400 steps each: about 10 minutes on two cores
 //     connector_bakeoff --quick    # 20 steps each: under a minute on two cores, too few to rank them
 //
 // Tower and language model are the demo model's and stay frozen, as in LLaVA's first stage: a language model that

@@ -1,5 +1,5 @@
-// What the demo model has learnt: accuracy by task and number of objects beside a text-only baseline, which answers are
-// mistaken for which, and the losses of its training. Usage: demo_report MODEL_FOLDER WORK_FOLDER [SCENES]
+// What the demo model has learnt: accuracy by task and number of objects beside the text-only baseline, which answers
+// are mistaken for which, and the losses of its training. Usage: demo_report MODEL_FOLDER WORK_FOLDER [SCENES]
 //
 // WORK_FOLDER has the logs (*.jsonl) of examples/train_demo.sh and gets accuracy.md, confusion.png and losses.png.
 
@@ -54,26 +54,29 @@ class Confusion {
   std::vector<double> counts_;
 };
 
-std::string cell(demo::Answerer<>& model, const demo::Exam& exam, Confusion& confusion) {
+std::string cell(demo::Answerer<>& model, const scenes::BestGuess& guess, const demo::Exam& exam,
+                 Confusion& confusion) {
   if (!exam.exists()) return " – |";
   const bool counts = exam.task == scenes::Task::attribute && exam.objects > 1 && exam.split == scenes::Split::test;
-  const demo::Score score = demo::examine(model, exam, [&](const scenes::Turn& turn, const std::string& answer) {
+  const demo::Score score = demo::examine(model, guess, exam, [&](const scenes::Turn& turn, const std::string& answer) {
     if (counts) confusion.add(turn.answer, answer);
   });
   char text[32];
-  std::snprintf(text, sizeof text, " %.1f (%.1f) |", 100 * score.share(), 100 * score.blind_share());
+  std::snprintf(text, sizeof text, " %.1f (%.1f) |", 100 * score.share(), 100 * score.guessed_share());
   return text;
 }
 
 std::string accuracy(demo::Answerer<>& model, std::size_t scenes_of_each, Confusion& confusion) {
+  const scenes::BestGuess guess;
   std::string table = "| scenes | objects |", rule = "\n| --- | --- |";
   for (const auto task : scenes::task_names) table += " " + std::string(task) + " |", rule += " --- |";
   table += rule + "\n";
+  std::printf("%s", table.c_str());
   for (const scenes::Split split : {scenes::Split::test, scenes::Split::holdout}) {
     for (const int objects : {1, 2, 3}) {
       std::string line = "| " + std::string(scenes::name_of(split)) + " | " + std::to_string(objects) + " |";
       for (std::size_t task = 0; task < scenes::task_names.size(); ++task)
-        line += cell(model, {split, static_cast<scenes::Task>(task), objects, scenes_of_each}, confusion);
+        line += cell(model, guess, {split, static_cast<scenes::Task>(task), objects, scenes_of_each}, confusion);
       std::printf("%s\n", line.c_str());
       std::fflush(stdout);
       table += line + "\n";

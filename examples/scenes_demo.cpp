@@ -56,8 +56,9 @@ void show_scenes(demo::Answerer<>& model) {
 
 void hold_exam(demo::Answerer<>& model) {
   using enum scenes::Task;
+  const scenes::BestGuess guess;
   std::printf(
-      "\nRight answers about %zu fresh scenes for each task (in brackets: the same questions with a grey picture)\n",
+      "\nRight answers about %zu fresh scenes for each task (in brackets: the best guess without the picture)\n",
       exam_scenes);
   std::printf("%-12s %16s %16s %16s\n", "", "1 object", "2 objects", "3 objects");
   for (const scenes::Task task : {attribute, existence, size, count, relation}) {
@@ -69,8 +70,8 @@ void hold_exam(demo::Answerer<>& model) {
         std::printf(" %16s", "-");
         continue;
       }
-      const demo::Score score = demo::examine(model, exam);
-      std::printf("   %5.1f %% (%4.1f)", 100 * score.share(), 100 * score.blind_share());
+      const demo::Score score = demo::examine(model, guess, exam);
+      std::printf("   %5.1f %% (%4.1f)", 100 * score.share(), 100 * score.guessed_share());
       std::fflush(stdout);
     }
     std::printf("\n");

@@ -32,7 +32,7 @@ struct Options {
   bool quick = false;
   int threads = default_threads();
 
-  std::int64_t steps(std::int64_t full) const { return quick ? full / 20 : full; }
+  std::int64_t steps(std::int64_t full) const { return quick ? full / 30 : full; }
 };
 
 constexpr int tower_batch = 64, text_batch = 32, stage_batch = 32;
@@ -159,7 +159,7 @@ int main(int argc, char** argv) {
   app.add_option("--shape", options.shape, "LLaVA folder whose configuration and tokenizer the demo has")
       ->capture_default_str();
   app.add_option("--threads", options.threads, "Threads to use")->check(CLI::Range(1, 1024))->capture_default_str();
-  app.add_flag("--quick", options.quick, "A twentieth of the steps: shows how losses fall");
+  app.add_flag("--quick", options.quick, "A thirtieth of the steps: shows how losses fall");
   CLI11_PARSE(app, argc, argv);
   try {
     Demo demo(options);

@@ -5,13 +5,13 @@
 #
 #     examples/train_demo.sh [--quick] [WORK_FOLDER]
 #
-# --quick: a twentieth of the steps (5 minutes), enough to see the losses fall.
+# --quick: a thirtieth of the steps (two minutes after the build), enough to see the losses fall.
 # WORK_FOLDER (build/train_demo) gets the model in stage2/, accuracy.md, losses.png and confusion.png.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 quick="" divide=1 scenes=150
 if [[ ${1:-} == --quick ]]; then
-  quick=--quick divide=20 scenes=20
+  quick=--quick divide=30 scenes=20
   shift
 fi
 work=${1:-build/train_demo${quick}}
@@ -38,5 +38,5 @@ echo "Scenes, tower, language model"
 $build/examples/train_demo --work "$work" $quick
 stage 1 start captions.jsonl 400 2e-3 plain
 stage 2 stage1 conversations.jsonl 6000 1.5e-3 hf
-echo "Right answers in percent, in brackets those with a grey picture"
+echo "Right answers in percent, in brackets those of the best guess without the picture"
 $build/examples/demo_report "$work/stage2" "$work" $scenes

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run.sh: installs what is missing, builds with the default compiler, and runs all tests (minutes, on two cores).
 # run.sh --full: then also clang with its sanitizers, the fuzzers, the benchmarks' build, every header alone, the ways of
-# using the library from another project, the compile-time budget, and the quickstart in a clean clone.
+# using the library from another project, the compile-time budget, folders trained here in transformers (whose Python
+# packages it installs in build/), and the quickstart in a clean clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-}
@@ -63,5 +64,9 @@ stage "benchmarks: build" build build/bench release all -DTESSERA_BUILD_BENCH=ON
 stage "examples, headers alone: build" build build/test test all -DTESSERA_TEST_HEADERS=ON -DTESSERA_TEST_CONSUMERS=ON
 tests "headers alone, other projects" build/test --tests-regex '^(header_self|consumer)'
 stage "compile-time budget" bench/compile/budget.sh
+cat $log
+stage "transformers: environment" tests/reference/environment.sh build/reference-venv
+stage "trained folders in transformers" build/reference-venv/bin/python tests/reference/check_trained_folder.py \
+  build/test/examples/tessera
 cat $log
 stage "quickstart in a clean clone" quickstart

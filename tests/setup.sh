@@ -10,7 +10,7 @@ packages=(
   libcli11-dev
 )
 [[ $mode == --tool ]] || packages+=(catch2 libdnnl-dev libeigen3-dev libxtensor-dev)
-[[ $mode != --full ]] || packages+=(clang libomp-dev libbenchmark-dev git time)
+[[ $mode != --full ]] || packages+=(clang libomp-dev libbenchmark-dev git time python3-venv)
 
 if ! command -v apt-get >/dev/null; then
   echo "There is no apt-get here. If the build misses something, install what corresponds to the Debian packages"

@@ -37,14 +37,15 @@ struct Result {
 template <class Model, class Ops>
 demo::Score examine(const hub::LlavaFolder& folder, const Model& model, const Ops& ops, std::size_t scenes) {
   using enum scenes::Task;
+  const scenes::BestGuess guess;
   demo::Answerer answerer(folder, model, ops);
   demo::Score all;
   for (const scenes::Task task : {attribute, existence, count}) {
     for (const int objects : {1, 2}) {
-      const demo::Score score = demo::examine(answerer, {.task = task, .objects = objects, .scenes = scenes});
+      const demo::Score score = demo::examine(answerer, guess, {.task = task, .objects = objects, .scenes = scenes});
       all.asked += score.asked;
       all.right += score.right;
-      all.right_blind += score.right_blind;
+      all.guessed += score.guessed;
     }
   }
   return all;
@@ -55,13 +56,13 @@ class Report {
  public:
   Report() {
     std::printf("%-20s %6s %10s %12s %10s %8s %8s %16s\n", "connector", "tokens", "parameters", "GFLOP / step",
-                "memory", "step", "loss", "right (grey)");
+                "memory", "step", "loss", "right (guess)");
   }
 
   void add(const Result& r) {
     std::printf("%-20s %6d %10zu %12.1f %6.0f MiB %5.0f ms %8.4f %7.1f %% (%4.1f)\n", r.name.c_str(), r.image_tokens,
                 r.parameters, r.step_flops / 1e9, static_cast<double>(r.workspace_bytes) / (1 << 20),
-                1e3 * r.step_seconds, r.final_loss(), 100 * r.score.share(), 100 * r.score.blind_share());
+                1e3 * r.step_seconds, r.final_loss(), 100 * r.score.share(), 100 * r.score.guessed_share());
     std::fflush(stdout);
     io::Curve& curve = chart_.curves.emplace_back(io::Curve{.name = r.name, .x = {}, .y = r.losses});
     curve.x.resize(r.losses.size());

@@ -69,38 +69,36 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
 class Asker {
  public:
   Asker(const AskOptions& options, const hub::LlavaFolder& folder)
-      : options_(options), folder_(folder), engine_(load()) {
+      : options_(options), folder_(folder), images_(read_images()), engine_(load()) {
     timing_.load = watch_.lap();
   }
 
   /// One question: prints the answer as it comes.
   void answer(const std::string& prompt) {
-    const std::vector<io::Pixels> images = read_images();
-    const std::vector<int> ids = folder_.prompt_ids(prompt, images.size(), engine_->image_tokens());
-    engine_->begin(limits(static_cast<int>(images.size()), static_cast<int>(ids.size())));
+    const std::vector<int> ids = folder_.prompt_ids(prompt, images_.size(), engine_->image_tokens());
+    engine_->begin(limits(static_cast<int>(images_.size()), static_cast<int>(ids.size())));
     watch_.lap();
-    encode(images);
+    encode();
     Dump dump(options_.dump);
     std::vector<float> all_logits(dump.wanted() ? ids.size() * static_cast<std::size_t>(engine_->vocab()) : 0);
     const Mat<float> all = dense(all_logits.data(), static_cast<int>(ids.size()), engine_->vocab());
     const auto logits = prefill(ids, dump.wanted() ? all : Mat<float>{});
     const std::vector<int> answer = decode(logits, ids);
-    if (dump.wanted()) write(dump, images, ids, all, answer);
+    if (dump.wanted()) write(dump, ids, all, answer);
     if (!options_.quiet) timing_.print();
   }
 
   /// Questions from the terminal about the same images, until an empty line or the end of the input.
   void dialogue() {
-    const std::vector<io::Pixels> images = read_images();
-    engine_->begin({.images = static_cast<int>(images.size()), .tokens = engine_->positions()});
+    engine_->begin({.images = static_cast<int>(images_.size()), .tokens = engine_->positions()});
     watch_.lap();
-    encode(images);
+    encode();
     std::vector<io::Turn> turns;
     std::vector<int> seen;
     for (std::string question;
          std::printf("> "), std::fflush(stdout), std::getline(std::cin, question) && !question.empty();) {
-      turns.push_back({"user", turns.empty() ? folder_.with_images(question, images.size()) : question});
-      const std::vector<int> ids = folder_.prompt_ids(folder_.format(turns), images.size(), engine_->image_tokens());
+      turns.push_back({"user", turns.empty() ? folder_.with_images(question, images_.size()) : question});
+      const std::vector<int> ids = folder_.prompt_ids(folder_.format(turns), images_.size(), engine_->image_tokens());
       const std::size_t known = static_cast<std::size_t>(
           std::mismatch(seen.begin(), seen.end(), ids.begin(), ids.end()).first - seen.begin());
       const auto image_rows = std::count_if(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(known),
@@ -138,14 +136,14 @@ class Asker {
     return images;
   }
 
-  void encode(const std::vector<io::Pixels>& images) {
-    ProgressBar bar("vision", !options_.quiet && images.size() > 1);
-    for (std::size_t i = 0; i < images.size(); ++i) {
-      engine_->encode(images[i].values);
-      bar.update(i + 1, images.size());
+  void encode() {
+    ProgressBar bar("vision", !options_.quiet && images_.size() > 1);
+    for (std::size_t i = 0; i < images_.size(); ++i) {
+      engine_->encode(images_[i].values);
+      bar.update(i + 1, images_.size());
     }
     timing_.vision = watch_.lap();
-    timing_.image_count = static_cast<int>(images.size());
+    timing_.image_count = static_cast<int>(images_.size());
   }
 
   std::span<const float> prefill(std::span<const int> ids, Mat<float> all_logits) {
@@ -206,11 +204,10 @@ class Asker {
     return s;
   }
 
-  void write(const Dump& dump, const std::vector<io::Pixels>& images, std::span<const int> ids, Mat<const float> logits,
-             std::span<const int> answer) const {
-    if (!images.empty()) {
-      dump.pixels(images);
-      dump.rows("vision_hidden", engine_->vision_hidden(), static_cast<int>(images.size()));
+  void write(const Dump& dump, std::span<const int> ids, Mat<const float> logits, std::span<const int> answer) const {
+    if (!images_.empty()) {
+      dump.pixels(images_);
+      dump.rows("vision_hidden", engine_->vision_hidden(), static_cast<int>(images_.size()));
       dump.rows("image_features", engine_->image_features(), 1);
     }
     dump.rows("logits", logits, 1);
@@ -220,6 +217,7 @@ class Asker {
 
   const AskOptions& options_;
   const hub::LlavaFolder& folder_;
+  std::vector<io::Pixels> images_;  // read before the weights: they may be wrong, and weights take long
   Stopwatch watch_;
   Timing timing_;
   std::unique_ptr<Engine> engine_;
@@ -240,8 +238,9 @@ void run(const AskOptions& options) {
   options.runtime.apply();
   hub::LlavaFolder folder = hub::LlavaFolder::open(options.model, options.vision_tower);
   if (!options.conversation.empty()) folder.conversation = io::conversation_template(options.conversation);
+  const std::string prompt = has_question ? prompt_text(options, folder) : "";
   Asker asker(options, folder);
-  has_question ? asker.answer(prompt_text(options, folder)) : asker.dialogue();
+  has_question ? asker.answer(prompt) : asker.dialogue();
 }
 
 }  // namespace

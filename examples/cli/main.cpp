@@ -28,12 +28,21 @@ int finish() {
   return report(("standard output: cannot be written: " + reason).c_str());
 }
 
+/// CLI11's message, and what was typed in place of a command.
+std::string usage_message(const CLI::App* app, const CLI::Error& error) {
+  const std::string message = CLI::FailureMessage::simple(app, error);
+  const auto unknown = app->remaining();
+  return unknown.empty() || !app->get_subcommands().empty() ? message
+                                                            : "'" + unknown.front() + "' is unknown. " + message;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Vision-language models on the CPU");
   app.set_version_flag("--version", "tessera " TESSERA_VERSION);
   app.require_subcommand(1);
+  app.failure_message(usage_message);
   tessera::cli::add_ask(app);
   tessera::cli::add_tokenize(app);
   tessera::cli::add_pixels(app);

@@ -15,6 +15,7 @@
 #include "tessera/ops/native.hpp"
 
 #include "cli/stopwatch.hpp"
+#include "scenes/best_guess.hpp"
 #include "scenes/dataset.hpp"
 
 namespace tessera::demo {
@@ -105,20 +106,19 @@ struct Exam {
   }
 };
 
-/// Right answers with the picture, and with plain grey in its place.
+/// Right answers of a model, and of the text-only baseline.
 struct Score {
-  int asked = 0, right = 0, right_blind = 0;
+  int asked = 0, right = 0, guessed = 0;
 
   double share() const { return static_cast<double>(right) / asked; }
-  double blind_share() const { return static_cast<double>(right_blind) / asked; }
+  double guessed_share() const { return static_cast<double>(guessed) / asked; }
 };
 
 /// Asks every question of the exam, after the true turns before it. `note` gets each with the model's answer.
 template <class Model, class Ops>
-Score examine(Answerer<Model, Ops>& model, const Exam& exam,
+Score examine(Answerer<Model, Ops>& model, const scenes::BestGuess& guess, const Exam& exam,
               const std::function<void(const scenes::Turn&, const std::string&)>& note = {}) {
   Score score;
-  const io::Pixels grey = model.pixels({1, 1, {122, 116, 104}});
   scenes::for_each_sample(exam.options(), Exam::first_scene, exam.scenes, [&](const scenes::Sample& sample) {
     const io::Pixels pixels = model.pixels(scenes::render(sample.scene));
     std::vector<io::Turn> turns;
@@ -127,7 +127,7 @@ Score examine(Answerer<Model, Ops>& model, const Exam& exam,
       const std::string answer = model.answer(pixels, turns);
       ++score.asked;
       score.right += answer == turn.answer;
-      score.right_blind += model.answer(grey, turns) == turn.answer;
+      score.guessed += guess.answer(turn.question) == turn.answer;
       if (note) note(turn, answer);
       turns.push_back({"assistant", turn.answer});
     }

@@ -183,6 +183,7 @@ TEST_CASE("bad input ends with one sentence and exit code 1, wrong usage with 2"
   CHECK(run(scratch, "ask").code == 2);
   CHECK(run(scratch, "ask " + model + " --prompt hi --backend cuda").code == 2);
   CHECK(run(scratch, "").code == 2);
+  CHECK(run(scratch, "tokenise --model x").err.starts_with("'tokenise' is unknown. "));
   CHECK(run(scratch, "--help").code == 0);
   CHECK(run(scratch, "ask --help").code == 0);
   CHECK(run(scratch, "--version").out.starts_with("tessera "));

@@ -13,6 +13,7 @@
 
 #include "catch.hpp"
 #include "support/fidelity_document.hpp"
+#include "support/loss_distance.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace tessera;
@@ -76,23 +77,6 @@ struct StageResult {
   double losses = 0, drift = 0;          // distance of our and of PyTorch's float32 losses to those in float64
 };
 
-/// How far the losses of a run are from those in float64.
-class Distance {
- public:
-  void add(double loss, const io::json& step) {
-    const double difference = loss - step["loss_float64"].get<double>();
-    largest_ = std::max(largest_, std::abs(difference));
-    squares_ += difference * difference;
-    ++steps_;
-  }
-  double largest() const { return largest_; }
-  double mean() const { return std::sqrt(squares_ / steps_); }  // root of the mean square
-
- private:
-  double largest_ = 0, squares_ = 0;
-  int steps_ = 0;
-};
-
 template <class StageT>
 StageResult check_stage(const std::string& stage, int tensors) {
   const Golden golden(stage);
@@ -112,7 +96,7 @@ StageResult check_stage(const std::string& stage, int tensors) {
     return worst;
   };
   StageResult row;
-  Distance ours, theirs;
+  test::LossDistance ours, theirs;
   trainer.run({.gradients =
                    [&](auto, double) {
                      if (trainer.steps_done() == 0)

@@ -8,7 +8,7 @@ Writes to tests/data/demo_training:
 stage1_start.safetensors   bf16, exact: language model and projector where stage 1 starts; the tower is the shipped model's
 stage2_start.safetensors   bf16, exact: the projector where stage 2 starts
 stage1.json, stage2.json   settings, the options of `tessera scenes` that write the data, and for each step loss, rate
-                           and gradient norm, in float32
+                           and gradient norm, in float32, and the loss of the same run in float64
 """
 
 import argparse
@@ -21,6 +21,7 @@ from transformers import LlavaForConditionalGeneration
 
 import demo_data as data
 import demo_models as models
+from reference_run import double_precision
 from stage_run import TRAINED, run_stage, run_text, settings
 
 FIXTURES = Path(__file__).resolve().parent.parent / "data" / "demo_training"
@@ -42,16 +43,16 @@ def stage_text(stage, record):
     return data.conversation_text("<image>", [turn[1:] for turn in data.turns(record)])
 
 
-def run(work, stage, scenes):
+def run(work, stage, scenes, dtype):
     model = LlavaForConditionalGeneration.from_pretrained(
-        work / STARTS[stage][0], dtype=torch.float32, attn_implementation="eager"
+        work / STARTS[stage][0], dtype=dtype, attn_implementation="eager"
     )
     encoder = data.Encoder(Tokenizer.from_file(str(work / "start" / "tokenizer.json")), models.IMAGE_TOKENS)
 
     def batch(step):
         chosen = slice(step * BATCH, (step + 1) * BATCH)
         ids, mask, labels = encoder.batch(encoder([stage_text(stage, record) for record in scenes.records[chosen]]))
-        pixels = models.to_pixels(scenes.images[chosen])
+        pixels = models.to_pixels(scenes.images[chosen]).to(dtype)
         return dict(input_ids=ids, attention_mask=mask, labels=labels, pixel_values=pixels)
 
     options = STAGES[stage]
@@ -81,7 +82,10 @@ def main():
     for stage, values in STAGES.items():
         scenes_options = dict(values["scenes"], count=STEPS * BATCH)
         scenes = data.make_scenes(options.tessera, work / "curves" / stage, **scenes_options)
-        steps = run(work, stage, scenes)
+        steps = run(work, stage, scenes, torch.float32)
+        with double_precision():
+            wide = run(work, stage, scenes, torch.float64)
+        steps = [narrow | dict(loss_float64=exact["loss"]) for narrow, exact in zip(steps, wide)]
         save_start(work, stage)
         header = settings(
             lr=values["lr"], weight_decay=0.0, batch=BATCH, schedule_steps=values["schedule_steps"], scenes=scenes_options

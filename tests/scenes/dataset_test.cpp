@@ -13,6 +13,7 @@
 
 #include "catch.hpp"
 #include "cli/scenes_command.hpp"
+#include "scenes/best_guess.hpp"
 #include "scenes/files.hpp"
 #include "support/errors.hpp"
 #include "support/temporary_folder.hpp"
@@ -51,6 +52,23 @@ TEST_CASE("the choice of tasks leaves the scenes as they are") {
   const Sample caption = make_sample(one_task(Task::caption), 3);
   const Sample size = make_sample(one_task(Task::size), 3);
   CHECK(render(caption.scene).rgb == render(size.scene).rgb);
+}
+
+TEST_CASE("the best guess is the commonest answer of training to the question") {
+  const std::size_t scenes = 500;
+  DatasetOptions options;
+  options.tasks_per_scene = static_cast<int>(options.tasks.size());
+  const std::string question = "is there a red circle?";
+  int yes = 0, no = 0;
+  for (const Sample& sample : make_samples(options, 0, scenes)) {
+    for (const Turn& turn : sample.turns) {
+      if (turn.question == question) ++(turn.answer == "yes" ? yes : no);
+    }
+  }
+  REQUIRE(yes != no);
+  const BestGuess guess(scenes);
+  CHECK(guess.answer(question) == (yes > no ? "yes" : "no"));
+  CHECK(guess.answer("how many zebras?") == guess.answer("who is there?"));
 }
 
 TEST_CASE("scenes that no task suits are left out") {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -139,12 +138,12 @@ void initialize_connector(ConnectorT& connector, OpsT& ops, WeightStore& store, 
 
 }  // namespace detail
 
-/// Builds the model and loads all its weights, or all but those of a new connector, which are drawn with that seed.
+/// Builds the model and loads all its weights, or, given a seed, all but those of a new connector.
 /// `store` and `ops` must outlive it.
 template <class Model, class Config, class OpsT>
 Model load_llava(const std::filesystem::path& folder, const Config& config, const SlotFormats& formats, OpsT& ops,
                  WeightStore& store, const io::LoadProgress& progress = {},
-                 std::optional<std::uint64_t> new_connector = {}) {
+                 const std::uint64_t* new_connector_seed = nullptr) {
   Model model = build_llava<Model>(config, formats);
   const int blocks = static_cast<int>(model.vision.encoder.layers.size());
   const io::Checkpoint& main = store.keep(io::Checkpoint::open(folder));
@@ -155,14 +154,14 @@ Model load_llava(const std::filesystem::path& folder, const Config& config, cons
     const io::Checkpoint& tower = store.keep(io::Checkpoint::open(config.vision_tower));
     sources.push_back({where, &tower, detail::tower_names(tower, blocks, config.vision.depth, where)});
   }
-  if (!new_connector) {
+  if (new_connector_seed == nullptr) {
     io::load_weights(model, sources, ops, store, progress);
     return model;
   }
   sources.front().names.ignored.emplace_back(config.original_layout ? "mm_projector." : "multi_modal_projector.");
   detail::TowerAndLanguage<Model> given{model};
   io::load_weights(given, sources, ops, store, progress);
-  detail::initialize_connector(model.connector, ops, store, *new_connector);
+  detail::initialize_connector(model.connector, ops, store, *new_connector_seed);
   return model;
 }
 

@@ -154,10 +154,10 @@ inline LlavaFolder LlavaFolder::open(const std::filesystem::path& folder, const 
   if (!std::filesystem::is_directory(folder)) fail(folder.string(), ": the model folder is missing or not a folder");
   LlavaConfig<> config = read_llava_config(folder, vision_tower);
   const std::filesystem::path tower = config.original_layout ? config.vision_tower : folder;
-  const auto [processor_config, processor_where] = io::find_image_processor_config(tower);
-  io::ImageProcessor processor = io::parse_image_processor(processor_config, processor_where);
+  const io::ImageProcessorConfig found = io::find_image_processor_config(tower);
+  io::ImageProcessor processor = io::parse_image_processor(found.content(), found.where());
   processor.pad_to_square |= config.pad_to_square;
-  detail::check_image_size(processor, processor_where, config.vision.image_size, (tower / "config.json").string());
+  detail::check_image_size(processor, found.where(), config.vision.image_size, (tower / "config.json").string());
   const std::string name = std::filesystem::absolute(folder).lexically_normal().filename().string();
   const auto conversation = config.original_layout ? detail::original_template(name, config.projector_depth)
                                                    : io::ConversationTemplate::hugging_face;

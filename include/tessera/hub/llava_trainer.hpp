@@ -5,7 +5,6 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -54,6 +53,7 @@ class LlavaTrainer {
         threads_(threads),
         folder_(open_folder()),
         model_(load()),
+        tower_hash_(weights_hash(model_.vision)),
         names_(model_names()),
         data_(paths_.data, paths_.images, folder_.tokenizer, format(), broken),
         order_(recipe.order, data_.modality_lengths(), recipe.batch, recipe.accumulate, recipe.seed),
@@ -135,8 +135,8 @@ class LlavaTrainer {
     SlotFormats formats = folder_.config.stored;
     if (StageT::connector.dw) formats.connector = DType::f32;
     if (StageT::language.dw) formats.language = DType::f32;
-    const std::optional<std::uint64_t> seed = recipe_.new_connector ? std::optional(recipe_.seed) : std::nullopt;
-    Model model = load_llava<Model>(paths_.model, folder_.config, formats, ops_, store_, {}, seed);
+    const std::uint64_t* new_connector_seed = recipe_.new_connector ? &recipe_.seed : nullptr;
+    Model model = load_llava<Model>(paths_.model, folder_.config, formats, ops_, store_, {}, new_connector_seed);
     train::own_trained_weights<StageT>(model, store_);
     return model;
   }
@@ -173,7 +173,7 @@ class LlavaTrainer {
     const auto& vision = model_.vision;
     std::ostringstream text;
     text.precision(9);
-    text << folder_.pixels_description() << " tower " << weights_hash(vision) << " patch " << vision.config.patch_size
+    text << folder_.pixels_description() << " tower " << tower_hash_ << " patch " << vision.config.patch_size
          << " heads " << vision.config.heads << " activation " << static_cast<int>(vision.config.act) << " eps "
          << vision.config.norm_eps << (vision.selection.class_token ? " class token" : "");
     for (const int layer : vision.selection.layers) text << " layer " << layer;
@@ -194,7 +194,7 @@ class LlavaTrainer {
     ContentHash data, start;
     data.add(io::MappedFile(paths_.data).bytes());
     for (const int length : data_.modality_lengths()) data.add_value(length);  // of what is not skipped
-    start.add_value(weights_hash(model_.vision));
+    start.add_value(tower_hash_);
     start.add_value(weights_hash(model_.connector));
     start.add_value(weights_hash(model_.language));
     std::ostringstream text;
@@ -350,6 +350,7 @@ class LlavaTrainer {
   WeightStore store_;
   LlavaFolder folder_;
   Model model_;
+  std::uint64_t tower_hash_;
   io::NameMap names_;
   io::ConversationData data_;
   train::SampleOrder order_;

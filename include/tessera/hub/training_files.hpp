@@ -114,7 +114,7 @@ inline void describe_padding(const std::filesystem::path& folder, bool pad) {
     out.write(content.dump(2) + "\n");
     out.commit();
   };
-  const std::filesystem::path config_file = folder / "config.json", whole_file = folder / "processor_config.json";
+  const std::filesystem::path config_file = folder / "config.json";
   io::json config = io::read_json_file(config_file);
   if (is_original_layout(config)) {
     if ((io::value_or<std::string>(config, "image_aspect_ratio", "square", config_file.string()) == "pad") == pad)
@@ -122,15 +122,11 @@ inline void describe_padding(const std::filesystem::path& folder, bool pad) {
     config["image_aspect_ratio"] = pad ? "pad" : "square";
     return replace(config_file, config);
   }
-  if (io::load_image_processor(folder).pad_to_square == pad) return;
-  io::json whole = std::filesystem::exists(whole_file) ? io::read_json_file(whole_file) : io::json::object();
-  const bool nested = whole.contains("image_processor");
-  const std::filesystem::path file = nested ? whole_file : folder / "preprocessor_config.json";
-  if (!nested) whole = io::read_json_file(file);
-  io::json& processor = nested ? whole["image_processor"] : whole;
-  processor["image_processor_type"] = "LlavaImageProcessor";  // the one that knows do_pad
-  processor["do_pad"] = pad;
-  replace(file, whole);
+  io::ImageProcessorConfig processor = io::find_image_processor_config(folder);
+  if (io::parse_image_processor(processor.content(), processor.where()).pad_to_square == pad) return;
+  processor.content()["image_processor_type"] = "LlavaImageProcessor";  // the one that knows do_pad
+  processor.content()["do_pad"] = pad;
+  replace(processor.file, processor.document);
 }
 
 }  // namespace detail

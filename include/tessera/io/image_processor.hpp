@@ -223,28 +223,31 @@ inline ImageProcessor parse_image_processor(const json& config, const std::strin
 }
 
 /// Where a model folder describes its image processor: the `image_processor` inside its processor_config.json where
-/// there is one (as transformers 5 writes it), else its preprocessor_config.json. `where` is the file's name for
-/// errors.
+/// there is one (as transformers 5 writes it), else its preprocessor_config.json.
 struct ImageProcessorConfig {
-  json content;
-  std::string where;
+  std::filesystem::path file;
+  json document;  ///< all of the file
+  bool nested = false;
+
+  const json& content() const { return nested ? document.at("image_processor") : document; }
+  json& content() { return nested ? document.at("image_processor") : document; }
+  /// For errors.
+  std::string where() const { return file.string() + (nested ? ": image_processor" : ""); }
 };
 
 inline ImageProcessorConfig find_image_processor_config(const std::filesystem::path& folder) {
   if (const auto path = folder / "processor_config.json"; std::filesystem::exists(path)) {
-    const json config = read_json_file(path);
-    if (config.is_object() && config.contains("image_processor")) {
-      return {config["image_processor"], path.string() + ": image_processor"};
-    }
+    json whole = read_json_file(path);
+    if (whole.is_object() && whole.contains("image_processor")) return {path, std::move(whole), true};
   }
   const auto path = folder / "preprocessor_config.json";
-  return {read_json_file(path), path.string()};
+  return {path, read_json_file(path)};
 }
 
 /// The image processor of a model folder.
 inline ImageProcessor load_image_processor(const std::filesystem::path& folder) {
   const ImageProcessorConfig config = find_image_processor_config(folder);
-  return parse_image_processor(config.content, config.where);
+  return parse_image_processor(config.content(), config.where());
 }
 
 }  // namespace tessera::io
