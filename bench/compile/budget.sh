@@ -24,6 +24,6 @@ measure() {
 }
 
 for header in include/tessera/core/*.hpp; do echo "#include \"${header#include/}\""; done >"$scratch/core.cpp"
-measure "core headers, parsed" 10 0.5 1024 -fsyntax-only "$scratch/core.cpp"
-measure "bench/compile/llava15.cpp, -O2" 2 15 1024 -O2 -c bench/compile/llava15.cpp -o "$scratch/llava15.o"
+measure "core headers, parsed" 20 0.5 1024 -fsyntax-only "$scratch/core.cpp"
+measure "bench/compile/llava15.cpp, -O2" 5 15 1024 -O2 -c bench/compile/llava15.cpp -o "$scratch/llava15.o"
 exit $over_budget
