@@ -16,7 +16,7 @@ measure() {
   for run in $(seq "$runs"); do
     command time -f '%U %M' -o "$scratch/run$run" "$compiler" -std=c++20 -fopenmp -Iinclude "$@"
   done
-  sort -n "$scratch"/run? | head -1 | awk -v title="$title" -v s="$most_seconds" -v mb="$most_megabytes" '{
+  sort -n "$scratch"/run* | head -1 | awk -v title="$title" -v s="$most_seconds" -v mb="$most_megabytes" '{
     over = $1 > s || $2 / 1024 > mb
     printf "%-36s %6.2f s of %4.1f  %5.0f MB of %4d%s\n", title, $1, s, $2 / 1024, mb, over ? "  OVER BUDGET" : ""
     exit over
