@@ -41,6 +41,7 @@ using Backend = ops::Counted<ops::NativeTraining>;
 struct Setup {
   const demo::Pretrained<Backend>& pretrained;
   const bakeoff::Talks& talks;
+  const scenes::BestGuess& guess;
   int steps, batch;
   std::size_t exam_scenes;
 };
@@ -114,7 +115,7 @@ bakeoff::Result try_out(const char* name, const Setup& setup) {
   initialize(model.connector, setup.pretrained.ops, store, /*seed=*/1, deviation);
   bakeoff::Result result{name, model.image_tokens(), count_params(model.connector)};
   train_connector(model, setup, result);
-  result.score = bakeoff::examine(setup.pretrained.folder, model, setup.pretrained.ops, setup.exam_scenes);
+  result.score = bakeoff::examine(setup.pretrained.folder, model, setup.pretrained.ops, setup.guess, setup.exam_scenes);
   return result;
 }
 
@@ -156,7 +157,8 @@ int main(int argc, char** argv) {
     const demo::Pretrained<Backend> pretrained(model);
     const int pool = (steps + 1) / 2 * batch;  // each scene comes twice
     const bakeoff::Talks talks(pretrained.folder, pretrained.model.vision, pool);
-    compare({pretrained, talks, steps, batch, exam_scenes}, plot);
+    const scenes::BestGuess guess;
+    compare({pretrained, talks, guess, steps, batch, exam_scenes}, plot);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "connector_bakeoff: %s\n", error.what());
     return 1;

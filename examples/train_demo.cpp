@@ -29,10 +29,9 @@ namespace {
 
 struct Options {
   std::filesystem::path work, shape = "examples/models/llava15-scenes";
-  bool quick = false;
-  int threads = default_threads();
+  int divide = 1, threads = default_threads();
 
-  std::int64_t steps(std::int64_t full) const { return quick ? full / 30 : full; }
+  std::int64_t steps(std::int64_t full) const { return full / divide; }
 };
 
 constexpr int tower_batch = 64, text_batch = 32, stage_batch = 32;
@@ -159,7 +158,9 @@ int main(int argc, char** argv) {
   app.add_option("--shape", options.shape, "LLaVA folder whose configuration and tokenizer the demo has")
       ->capture_default_str();
   app.add_option("--threads", options.threads, "Threads to use")->check(CLI::Range(1, 1024))->capture_default_str();
-  app.add_flag("--quick", options.quick, "A thirtieth of the steps: shows how losses fall");
+  app.add_option("--divide", options.divide, "Divides all numbers of steps: 30 shows how losses fall")
+      ->check(CLI::Range(1, 800))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
     Demo demo(options);

@@ -35,7 +35,7 @@ stage() {
 }
 
 echo "Scenes, tower, language model"
-$build/examples/train_demo --work "$work" $quick
+$build/examples/train_demo --work "$work" --divide $divide
 stage 1 start captions.jsonl 400 2e-3 plain
 stage 2 stage1 conversations.jsonl 6000 1.5e-3 hf
 echo "Right answers in percent, in brackets those of the best guess without the picture"

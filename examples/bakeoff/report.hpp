@@ -35,9 +35,9 @@ struct Result {
 
 /// Asks for attributes, existence and count in `scenes` scenes of one object and as many of two, for each task.
 template <class Model, class Ops>
-demo::Score examine(const hub::LlavaFolder& folder, const Model& model, const Ops& ops, std::size_t scenes) {
+demo::Score examine(const hub::LlavaFolder& folder, const Model& model, const Ops& ops, const scenes::BestGuess& guess,
+                    std::size_t scenes) {
   using enum scenes::Task;
-  const scenes::BestGuess guess;
   demo::Answerer answerer(folder, model, ops);
   demo::Score all;
   for (const scenes::Task task : {attribute, existence, count}) {

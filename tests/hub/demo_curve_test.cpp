@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -58,8 +59,10 @@ void write_data(const std::filesystem::path& folder, const io::json& options, st
 
 /// What was measured over the first steps of a stage.
 struct Followed {
-  double difference = 0;            // largest |Δ| / loss to PyTorch in float32
+  std::vector<double> differences;  // |Δ| / loss to PyTorch in float32, of each step
   test::LossDistance ours, theirs;  // ours and PyTorch's in float32, to PyTorch's in float64
+
+  double largest_difference(std::size_t steps) const { return std::ranges::max(std::span(differences).first(steps)); }
 };
 
 template <class StageT>
@@ -88,7 +91,7 @@ Followed follow(const std::string& stage, const std::vector<std::string>& start,
                  const io::json& expected = golden["steps"][static_cast<std::size_t>(report.step)];
                  const double loss = expected["loss"];
                  CHECK(report.learning_rate == Approx(expected["lr"].get<double>()).epsilon(1e-12));
-                 result.difference = std::max(result.difference, std::abs(report.loss - loss) / loss);
+                 result.differences.push_back(std::abs(report.loss - loss) / loss);
                  result.ours.add(report.loss, expected);
                  result.theirs.add(loss, expected);
                  return true;
@@ -104,21 +107,23 @@ Followed follow_stage2(std::int64_t steps) {
                                      io::ConversationTemplate::hugging_face, steps);
 }
 
-/// As near to float64 as PyTorch's float32 is.
-void check_drift(const Followed& run) {
-  INFO("distance to the run in float64: " << run.ours.mean() << ", PyTorch's in float32: " << run.theirs.mean());
-  INFO("largest: " << run.ours.largest() << ", PyTorch's: " << run.theirs.largest());
-  CHECK(run.ours.mean() <= 1.1 * run.theirs.mean());
-  CHECK(run.ours.largest() <= 1.1 * run.theirs.largest());
-}
-
 }  // namespace
 
 TEST_CASE("the demo's stages start as in transformers") {
-  CHECK(follow_stage1(3).difference < 1e-6);
-  CHECK(follow_stage2(3).difference < 1e-6);
+  CHECK(follow_stage1(3).largest_difference(3) < 1e-6);
+  CHECK(follow_stage2(3).largest_difference(3) < 1e-6);
 }
 
 // Minutes.
-TEST_CASE("the demo's stage 1 follows transformers for 200 steps", "[.][long]") { check_drift(follow_stage1(200)); }
-TEST_CASE("the demo's stage 2 follows transformers for 200 steps", "[.][long]") { check_drift(follow_stage2(200)); }
+TEST_CASE("the demo's stage 1 follows transformers for 200 steps", "[.][long]") {
+  const Followed run = follow_stage1(200);
+  CHECK(run.largest_difference(200) < 1e-6);
+  test::check_as_near(run.ours, run.theirs);
+}
+
+// Once the learning rate is high, roundings grow tenfold in about 25 steps.
+TEST_CASE("the demo's stage 2 follows transformers for 200 steps", "[.][long]") {
+  const Followed run = follow_stage2(200);
+  CHECK(run.largest_difference(100) < 1e-4);
+  test::check_as_near(run.ours, run.theirs);
+}

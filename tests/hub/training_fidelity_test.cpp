@@ -114,11 +114,7 @@ StageResult check_stage(const std::string& stage, int tensors) {
                    }});
   row.losses = ours.mean();
   row.drift = theirs.mean();
-  // As near to float64 as PyTorch's float32 is. Both round, each in its own order, so either may be the nearer one.
-  INFO("distance to the run in float64: " << row.losses << ", PyTorch's in float32: " << row.drift);
-  CHECK(row.losses <= 1.1 * row.drift);
-  INFO("largest: " << ours.largest() << ", PyTorch's: " << theirs.largest());
-  CHECK(ours.largest() <= 1.1 * theirs.largest());
+  test::check_as_near(ours, theirs);
   return row;
 }
 

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "catch.hpp"
+
 namespace tessera::test {
 
 class LossDistance {
@@ -24,5 +26,13 @@ class LossDistance {
   double largest_ = 0, squares_ = 0;
   int steps_ = 0;
 };
+
+/// As near to float64 as PyTorch's float32 is. Both round, each in its own order, so either may be the nearer one.
+inline void check_as_near(const LossDistance& ours, const LossDistance& theirs) {
+  INFO("distance to the run in float64: " << ours.mean() << ", PyTorch's in float32: " << theirs.mean());
+  CHECK(ours.mean() <= 1.1 * theirs.mean());
+  INFO("largest: " << ours.largest() << ", PyTorch's: " << theirs.largest());
+  CHECK(ours.largest() <= 1.1 * theirs.largest());
+}
 
 }  // namespace tessera::test
